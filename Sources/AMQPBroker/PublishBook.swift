@@ -1,0 +1,240 @@
+// What was asked to be published and what is known of it. A value: it decides, the publisher performs.
+
+import MessagePort
+
+/// One message to put on the wire.
+struct NumberedMessage {
+    var sequence: UInt64
+    var message: OutgoingMessage
+}
+
+/// A call whose every verdict is known.
+struct SettledCall<Ticket> {
+    var ticket: Ticket
+    var verdicts: [PublishVerdict]
+}
+
+/// All calls of `publish` that have not been answered, in the order they came.
+///
+/// Each call has a deadline, and later calls have later ones. A failure (the connection lost, a deadline
+/// passed) also fails whatever stands behind it and has not been sent: a caller that publishes its
+/// failures again, in order, then never overtakes itself.
+struct PublishBook<Ticket> {
+    private struct Call {
+        var ticket: Ticket
+        var messages: [OutgoingMessage]
+        var verdicts: [PublishVerdict?]
+        var open: Int
+        var sent = 0
+        var deadline: ContinuousClock.Instant
+    }
+
+    private struct Entry {
+        var call: UInt64
+        var index: Int
+    }
+
+    private let window: Int
+    private var calls = FIFO<Call?>()
+    private var firstCall: UInt64 = 0
+    private var sendCursor: UInt64 = 0
+    private var ledger = ConfirmLedger<Entry>()
+    private var settled: [SettledCall<Ticket>] = []
+
+    /// `window` is how many messages may be on the way without a confirm.
+    init(window: Int) {
+        self.window = window
+    }
+
+    /// True where no call is unanswered.
+    var isEmpty: Bool { calls.isEmpty }
+
+    /// The earliest deadline of an unanswered call.
+    var deadline: ContinuousClock.Instant? { calls.first.flatMap { $0 }?.deadline }
+
+    /// True where a message waits that the window has room for.
+    var canSend: Bool { ledger.outstanding < window && hasUnsent }
+
+    private var hasUnsent: Bool { sendCursor < firstCall + UInt64(calls.count) }
+
+    /// Takes one call in. An empty one is answered at once.
+    mutating func accept(
+        _ messages: [OutgoingMessage], ticket: Ticket, deadline: ContinuousClock.Instant
+    ) {
+        guard !messages.isEmpty else {
+            settled.append(SettledCall(ticket: ticket, verdicts: []))
+            return
+        }
+        calls.append(
+            Call(
+                ticket: ticket, messages: messages,
+                verdicts: Array(repeating: nil, count: messages.count), open: messages.count,
+                deadline: deadline))
+    }
+
+    /// The next messages to send, within the window and these limits; they count as sent from now on.
+    mutating func take(atMost count: Int, bytes: Int) -> [NumberedMessage] {
+        var taken: [NumberedMessage] = []
+        var size = 0
+        while taken.count < count, size < bytes, canSend {
+            let position = Int(sendCursor - firstCall)
+            guard let call = calls[position], call.sent < call.messages.count else {
+                sendCursor += 1
+                continue
+            }
+            let index = call.sent
+            calls[position]!.sent += 1
+            if index + 1 == call.messages.count { sendCursor += 1 }
+            guard call.verdicts[index] == nil else { continue }
+            if let fault = Self.fault(of: call.messages[index]) {
+                give(.returned(code: 502, text: fault), to: Entry(call: sendCall(position), index: index))
+                continue
+            }
+            let sequence = ledger.append(Entry(call: sendCall(position), index: index))
+            taken.append(NumberedMessage(sequence: sequence, message: call.messages[index]))
+            size += call.messages[index].body.count
+        }
+        trim()
+        return taken
+    }
+
+    /// The broker's answer: `accepted` is an ack, else a nack.
+    mutating func confirm(_ sequence: UInt64, multiple: Bool, accepted: Bool) {
+        for entry in ledger.settle(sequence, multiple: multiple) {
+            guard accepted else {
+                give(.unconfirmed(reason: "the broker did not take it (basic.nack)"), to: entry)
+                continue
+            }
+            give(.confirmed, to: entry)
+        }
+        trim()
+    }
+
+    /// The broker could not route a message. A return comes before its confirm and carries no number, so
+    /// that the message itself tells which one it was.
+    mutating func returned(_ returned: OutgoingMessage, code: Int, text: String) {
+        let entry = ledger.first { entry in
+            guard entry.call >= firstCall, let call = calls[Int(entry.call - firstCall)] else {
+                return false
+            }
+            return call.verdicts[entry.index] == nil
+                && Self.isSame(call.messages[entry.index], returned)
+        }
+        guard let entry else { return }
+        give(.returned(code: code, text: text), to: entry)
+        trim()
+    }
+
+    /// The connection is gone, and with it everything that was on the way; the next one numbers anew.
+    /// `culprit` picks the message for which the broker closed it, where that can be told.
+    mutating func lost(reason: String, culprit: ((OutgoingMessage) -> PublishVerdict?)? = nil) {
+        if let culprit { blame(culprit) }
+        ledger = ConfirmLedger()
+        failCalls(through: firstCall + UInt64(calls.count), reason: reason)
+    }
+
+    /// Gives up every call whose deadline has come, and whatever stands behind it unsent.
+    mutating func expire(at now: ContinuousClock.Instant, reason: String) {
+        var end = firstCall
+        for position in 0..<calls.count {
+            guard let call = calls[position] else { continue }
+            guard call.deadline <= now else { break }
+            end = firstCall + UInt64(position) + 1
+        }
+        guard end > firstCall else { return }
+        failCalls(through: end, reason: reason)
+        for position in 0..<calls.count {
+            guard let call = calls[position], call.sent < call.messages.count else { continue }
+            fail(position, reason: reason)
+        }
+        trim()
+        let first = firstCall
+        let gone = (0..<calls.count).filter { calls[$0] == nil }.map { first + UInt64($0) }
+        ledger.forget { $0.call < first || gone.contains($0.call) }
+    }
+
+    /// The calls that have been settled since this was last asked.
+    mutating func takeSettled() -> [SettledCall<Ticket>] {
+        guard !settled.isEmpty else { return [] }
+        defer { settled.removeAll() }
+        return settled
+    }
+
+    private func sendCall(_ position: Int) -> UInt64 { firstCall + UInt64(position) }
+
+    private mutating func give(_ verdict: PublishVerdict, to entry: Entry) {
+        guard entry.call >= firstCall else { return }
+        let position = Int(entry.call - firstCall)
+        guard calls[position] != nil, calls[position]!.verdicts[entry.index] == nil else { return }
+        calls[position]!.verdicts[entry.index] = verdict
+        calls[position]!.open -= 1
+        if calls[position]!.open == 0 { finish(position) }
+    }
+
+    private mutating func fail(_ position: Int, reason: String) {
+        guard let call = calls[position] else { return }
+        for index in call.verdicts.indices where call.verdicts[index] == nil {
+            calls[position]!.verdicts[index] = .unconfirmed(reason: reason)
+        }
+        finish(position)
+    }
+
+    private mutating func finish(_ position: Int) {
+        guard let call = calls[position] else { return }
+        settled.append(SettledCall(ticket: call.ticket, verdicts: call.verdicts.map { $0! }))
+        calls[position] = nil
+    }
+
+    private mutating func failCalls(through end: UInt64, reason: String) {
+        for position in 0..<calls.count where firstCall + UInt64(position) < end {
+            fail(position, reason: reason)
+        }
+        trim()
+    }
+
+    private mutating func blame(_ culprit: (OutgoingMessage) -> PublishVerdict?) {
+        for position in 0..<calls.count {
+            guard let call = calls[position] else { continue }
+            for index in 0..<call.sent where call.verdicts[index] == nil {
+                guard let verdict = culprit(call.messages[index]) else { continue }
+                give(verdict, to: Entry(call: sendCall(position), index: index))
+                return
+            }
+        }
+    }
+
+    private mutating func trim() {
+        while let front = calls.first, front == nil {
+            _ = calls.popFirst()
+            firstCall += 1
+        }
+        sendCursor = max(sendCursor, firstCall)
+    }
+}
+
+extension PublishBook {
+    private static func isSame(_ sent: OutgoingMessage, _ returned: OutgoingMessage) -> Bool {
+        sent.routingKey == returned.routingKey && sent.exchange == returned.exchange
+            && sent.properties.messageID == returned.properties.messageID
+            && sent.properties.correlationID == returned.properties.correlationID
+            && sent.body == returned.body
+    }
+
+    /// Why the protocol cannot carry this message, ever; nil where it can.
+    static func fault(of message: OutgoingMessage) -> String? {
+        let properties = message.properties
+        let short: [(String, String?)] = [
+            ("exchange", message.exchange), ("routing key", message.routingKey),
+            ("message_id", properties.messageID), ("correlation_id", properties.correlationID),
+            ("reply_to", properties.replyTo), ("user_id", properties.userID),
+            ("content_type", properties.contentType), ("expiration", properties.expiration),
+        ]
+        for (name, value) in short {
+            if let value, value.utf8.count > 255 { return "the \(name) is longer than 255 bytes" }
+        }
+        // The headers must fit one frame with everything else that is in it.
+        let headers =
+            (properties.traceparent?.utf8.count ?? 0) + (properties.tracestate?.utf8.count ?? 0)
+        return headers > 65_536 ? "the trace headers are longer than 64 KiB" : nil
+    }
+}

@@ -1,0 +1,99 @@
+import CopyModel
+
+// A session, described as section 4 of the contract has it.
+
+extension JSONWriter {
+    mutating func session(
+        _ session: Session, _ parts: Set<DocumentPart>, _ availableCommands: [CommandName]
+    ) {
+        openObject()
+        member("session", session.name.text)
+        member("type", session.type.rawValue)
+        if parts.contains(.summary) { summary(session) }
+        if parts.contains(.copySets) { copySets(session.copySets) }
+        if parts.contains(.rolePairs) { rolePairs(session.rolePairs) }
+        if parts.contains(.pairs) { pairs(session.recovery) }
+        if parts.contains(.backups) { backups(session.backups) }
+        if parts.contains(.summary) {
+            member("recoveredBackup", orNull: session.recovery?.backup.description)
+            key("availableCommands")
+            strings(availableCommands.map(\.rawValue))
+        }
+        closeObject()
+    }
+
+    private mutating func summary(_ session: Session) {
+        member("description", session.description)
+        member("state", session.state.rawValue)
+        member("status", session.status.rawValue)
+        member("recoverable", session.isRecoverable)
+        member("copying", session.isCopying)
+        member("error", session.hasError)
+        member("revision", session.revision)
+        key("options")
+        openObject()
+        member("minimumMinutesBetweenBackups", session.options.minimumMinutesBetweenBackups)
+        member("retentionMinutes", session.options.retentionMinutes)
+        member("expireBackupOnAutoRoll", session.options.expireBackupOnAutoRoll)
+        closeObject()
+    }
+
+    private mutating func rolePairs(_ rolePairs: [RolePairView]) {
+        key("rolePairs")
+        openArray()
+        for rolePair in rolePairs {
+            openObject()
+            member("rolePair", rolePair.rolePair.rawValue)
+            member("recoverable", rolePair.recoverable)
+            member("copying", rolePair.copying)
+            member("percent", rolePair.percent)
+            member("pairs", rolePair.pairs)
+            member("recoverablePairs", rolePair.recoverablePairs)
+            member("copyingPairs", rolePair.copyingPairs)
+            member("recoveryTime", rolePair.recoveryTime.shortDescription)
+            closeObject()
+        }
+        closeArray()
+    }
+
+    private mutating func pairs(_ recovery: Recovery?) {
+        key("pairs")
+        openArray()
+        for pair in recovery?.pairs ?? [] {
+            let view = PairView(pair, backgroundCopy: recovery?.backgroundCopy ?? false)
+            openObject()
+            pairHead(view)
+            member("tracksRemaining", pair.tracksRemaining)
+            member("percent", pair.percent)
+            member("lastResult", orNull: pair.lastResult)
+            closeObject()
+        }
+        closeArray()
+    }
+
+    /// Writes what documents and events say alike of a pair.
+    mutating func pairHead(_ view: PairView) {
+        member("rolePair", view.rolePair.rawValue)
+        member("copySet", view.pair.source.description)
+        member("source", view.pair.source.description)
+        member("target", view.pair.target.description)
+        member("state", view.pair.state.rawValue)
+        member("recoverable", view.recoverable)
+        member("copying", view.copying)
+    }
+
+    private mutating func backups(_ backups: [Backup]) {
+        key("backups")
+        openArray()
+        for backup in backups {
+            openObject()
+            member("backupId", backup.id.description)
+            member("time", backup.time.shortDescription)
+            member("copySets", backup.sources.count)
+            member("recoverableCopySets", backup.recoverableCopySets)
+            member("recoverable", backup.isRecoverable)
+            closeObject()
+        }
+        closeArray()
+    }
+}

@@ -1,0 +1,114 @@
+// What is said of a session: derived from it, never kept beside it.
+
+extension Session {
+    /// A copy that can be recovered exists.
+    public var isRecoverable: Bool { backups.contains { $0.isRecoverable } }
+
+    /// A background copy is under way.
+    public var isCopying: Bool {
+        guard let recovery, recovery.backgroundCopy else { return false }
+        return recovery.pairs.contains { $0.state == .targetAvailable && $0.tracksRemaining > 0 }
+    }
+
+    /// Something that the session made is no longer whole.
+    public var hasError: Bool {
+        backups.contains { !$0.lost.isEmpty } || (recovery?.pairs.contains { $0.state == .lost } ?? false)
+    }
+
+    /// How well the session stands.
+    ///
+    /// `Warning` after a backup until it is read back; `Severe` where the newest backup has lost a
+    /// volume or a recovery has lost a pair (Copy Services Manager's meaning of the icons).
+    public var status: SessionStatus {
+        guard state != .defined else { return .inactive }
+        guard let newest = backups.last else { return .normal }
+        if !newest.lost.isEmpty || (recovery?.pairs.contains { $0.state == .lost } ?? false) {
+            return .severe
+        }
+        return newest.isRecoverable ? .normal : .warning
+    }
+
+    /// The newest backup that can be recovered.
+    public var newestRecoverableBackup: Backup? { backups.last { $0.isRecoverable } }
+
+    /// The backup of that id.
+    public func backup(_ id: BackupID) -> Backup? { backups.first { $0.id == id } }
+
+    /// The role pairs that have pairs on the storage.
+    public var rolePairs: [RolePairView] { recovery.map { [RolePairView(recovery: $0)] } ?? [] }
+
+    /// The whole summary, as events carry it.
+    public var summary: SessionSummary {
+        SessionSummary(
+            session: name, type: type, state: state, status: status, recoverable: isRecoverable,
+            copying: isCopying, error: hasError, copySets: copySets.count,
+            newestRecoverableBackup: newestRecoverableBackup?.id, revision: revision)
+    }
+}
+
+/// A session in one line.
+public struct SessionSummary: Hashable, Sendable {
+    /// Its name.
+    public var session: SubjectName
+    /// Its type.
+    public var type: SessionType
+    /// Where it stands.
+    public var state: SessionState
+    /// How well.
+    public var status: SessionStatus
+    /// Something can be recovered.
+    public var recoverable: Bool
+    /// A background copy is under way.
+    public var copying: Bool
+    /// Something is no longer whole.
+    public var error: Bool
+    /// Number of copy sets.
+    public var copySets: Int
+    /// The newest backup that can be recovered.
+    public var newestRecoverableBackup: BackupID?
+    /// The session's revision.
+    public var revision: UInt64
+}
+
+/// The role pairs of the sessions.
+public enum RolePair: String, Sendable, Hashable, Codable, CaseIterable {
+    /// Safeguarded Copy: host volume to recovery volume.
+    case h1r1 = "H1-R1"
+}
+
+/// One role pair of a session, summed over its pairs.
+public struct RolePairView: Hashable, Sendable {
+    /// Which.
+    public var rolePair: RolePair
+    /// Every pair's target can be used.
+    public var recoverable: Bool
+    /// Some pair is copying.
+    public var copying: Bool
+    /// Whole per cent of all tracks that the targets hold.
+    public var percent: Int
+    /// Tracks that the targets do not hold yet.
+    public var tracksRemaining: UInt64
+    /// Number of pairs.
+    public var pairs: Int
+    /// Number of pairs whose target can be used.
+    public var recoverablePairs: Int
+    /// Number of pairs that are copying.
+    public var copyingPairs: Int
+    /// The instant that the targets present.
+    public var recoveryTime: Timestamp
+
+    /// Sums a recovery.
+    public init(recovery: Recovery) {
+        let usable = recovery.pairs.filter { $0.state == .targetAvailable }
+        rolePair = .h1r1
+        pairs = recovery.pairs.count
+        recoverablePairs = usable.count
+        copyingPairs = recovery.backgroundCopy ? usable.count { $0.tracksRemaining > 0 } : 0
+        recoverable = usable.count == recovery.pairs.count
+        copying = copyingPairs > 0
+        tracksRemaining = recovery.pairs.reduce(0) { $0 + $1.tracksRemaining }
+        let all = recovery.pairs.reduce(0) { $0 + $1.tracks }
+        percent = Percent.of(done: all - min(all, tracksRemaining), all: all)
+        recoveryTime = recovery.backup.time
+    }
+}

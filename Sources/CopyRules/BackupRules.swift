@@ -1,0 +1,106 @@
+import CopyModel
+
+// Taking backups and giving them up.
+
+extension CopyRules {
+    static func decideBackup(_ session: Session, _ facts: Facts, _ ladder: Ladder) -> Decision {
+        var ladder = ladder
+        ladder.require(
+            !session.copySets.isEmpty,
+            Refusal(
+                .noCopySets, "Session \(session.name) has no copy sets.", subject: session.name.text,
+                remedy: "AddCopySets \(session.name)."))
+        for h1 in session.copySets.map(\.h1) {
+            guard let volume = facts.storage.volumes[h1] else {
+                ladder.require(false, Reasons.unknownVolume(h1, role: "H1", in: facts.storage))
+                continue
+            }
+            ladder.require(
+                volume.safeguardedMultiplier > 0,
+                Refusal(
+                    .noSafeguardedCapacity, "\(h1) has no safeguarded capacity.", subject: "H1 \(h1)",
+                    remedy: "SetSafeguardedCapacity \(h1.local) on \(h1.storage), e.g. multiplier 4."))
+        }
+        ladder.add(tooSoon(session, facts.now))
+        return ladder.decide(backupPlan(session, facts.now))
+    }
+
+    private static func tooSoon(_ session: Session, _ now: Timestamp) -> [Refusal] {
+        let minutes = session.options.minimumMinutesBetweenBackups
+        guard minutes > 0, let last = session.lastBackupID else { return [] }
+        let earliest = last.time.adding(minutes: Int64(minutes))
+        guard now < earliest else { return [] }
+        return [
+            Refusal(
+                .minimumInterval,
+                "The last backup was taken at \(last.time.shortDescription), and \(minutes) minutes "
+                    + "must lie between backups.",
+                subject: session.name.text,
+                remedy: "Send Backup at \(earliest.shortDescription) or later, or ModifySession "
+                    + "minimumMinutesBetweenBackups.")
+        ]
+    }
+
+    /// The id is the second, or the next one free: ids rise whatever the clock does.
+    private static func backupPlan(_ session: Session, _ now: Timestamp) -> Plan {
+        let second = UInt64(max(0, now.seconds))
+        let id = BackupID(seconds: max(second, (session.lastBackupID?.seconds ?? 0) + 1))
+        let tag = PointTag(session: session.name, backup: id)
+        let sources = session.copySets.map(\.h1)
+        return Plan(
+            steps: [
+                Step(
+                    effect: .takePoints(tag, sources: sources),
+                    change: .backupTaken(id, tag, at: id.time, sources: sources),
+                    undo: .dropPoints([tag], sources: sources)),
+                Step(effect: .verifyPoints(tag, sources: sources), change: .backupVerified(id)),
+            ],
+            result: .backup(id, copySets: sources.count))
+    }
+
+    static func decideExpire(_ id: BackupID, _ session: Session, _ ladder: Ladder) -> Decision {
+        var ladder = ladder
+        ladder.require(session.backup(id) != nil, Reasons.unknownBackup(id, in: session))
+        if let recovery = session.recovery, session.backup(id) != nil {
+            ladder.require(
+                recovery.backup > id,
+                Refusal(
+                    .backupInUse,
+                    "A recovery stands on backup \(recovery.backup), which would expire with \(id).",
+                    subject: recovery.backup.description,
+                    remedy: "TerminateH1R1 \(session.name) first, or expire an earlier backup."))
+        }
+        let expired = session.backups.filter { $0.id <= id }
+        return ladder.decide(
+            Plan(steps: [expiry(of: expired)], result: .expired(expired.map(\.id))))
+    }
+
+    /// The step that gives backups up. Later ones never depend on earlier ones.
+    static func expiry(of backups: [Backup]) -> Step {
+        let sources = Set(backups.flatMap(\.sources)).sorted()
+        return Step(
+            effect: .dropPoints(backups.map(\.tag), sources: sources),
+            change: .backupsExpired(backups.map(\.id)))
+    }
+
+    /// What the session owes by its own options, after whatever happened: steps to take without being
+    /// asked. Empty once they are taken.
+    ///
+    /// Retention counts back from the newest recoverable backup, not from now, so that the last one
+    /// never expires by age; with auto-roll expiry, a backup that one volume lost goes for all. What a
+    /// recovery stands on, and everything later, stays. A backup whose last volume is lost is gone.
+    /// Source: Copy Services Manager, Safeguarded Copy session properties.
+    public static func owed(by session: Session) -> [Step] {
+        var doomed: [Backup] = session.backups.filter { backup in
+            backup.lost.count == backup.sources.count
+                || (session.options.expireBackupOnAutoRoll && !backup.lost.isEmpty)
+        }
+        if session.options.retentionMinutes > 0, let newest = session.newestRecoverableBackup {
+            let limit = newest.time.adding(minutes: -Int64(session.options.retentionMinutes))
+            doomed += session.backups.filter { $0.time < limit && !doomed.contains($0) }
+        }
+        if let standing = session.recovery?.backup { doomed.removeAll { $0.id >= standing } }
+        doomed.sort { $0.id < $1.id }
+        return doomed.isEmpty ? [] : [expiry(of: doomed)]
+    }
+}

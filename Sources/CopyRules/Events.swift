@@ -1,0 +1,82 @@
+import CopyModel
+
+// What is told of a change: derived by comparing the session before and after, so that no change can
+// go untold and none can be told that did not happen.
+
+extension CopyRules {
+    /// The events of a change, in the order in which they are told: backups, pairs, then the session,
+    /// whose summary is true once all of them are.
+    public static func events(from old: Session?, to new: Session?) -> [EventBody] {
+        switch (old, new) {
+        case (nil, nil): return []
+        case (nil, .some(let created)): return [.sessionCreated(created.summary)]
+        case (.some(let deleted), nil): return [.sessionDeleted(deleted.summary)]
+        case (.some(let before), .some(let after)):
+            guard before != after else { return [] }
+            var events = backupEvents(before, after) + pairEvents(before, after)
+            if isWorthTelling(before, after) { events.append(.sessionChanged(after.summary)) }
+            return events
+        }
+    }
+
+    /// Progress alone is told by `copy.progress`, at its own pace, not as a change of the session.
+    private static func isWorthTelling(_ before: Session, _ after: Session) -> Bool {
+        var quiet = after
+        quiet.revision = before.revision
+        if let recovery = before.recovery, quiet.recovery?.backup == recovery.backup,
+            before.isCopying == after.isCopying, before.hasError == after.hasError
+        {
+            quiet.recovery = recovery
+        }
+        return quiet != before
+    }
+
+    private static func backupEvents(_ before: Session, _ after: Session) -> [EventBody] {
+        let known = Dictionary(before.backups.map { ($0.id, $0) }, uniquingKeysWith: { a, _ in a })
+        let kept = Set(after.backups.map(\.id))
+        var events: [EventBody] = []
+        for backup in after.backups {
+            let old = known[backup.id]
+            if old == nil { events.append(.backupCreated(BackupView(backup))) }
+            if backup.isRecoverable, old?.isRecoverable != true {
+                events.append(.backupRecoverable(BackupView(backup)))
+            }
+            let newlyLost = backup.lost.filter { old?.lost.contains($0) != true }
+            if !newlyLost.isEmpty {
+                let names = newlyLost.map(\.description).joined(separator: ", ")
+                events.append(
+                    .backupUnrecoverable(BackupView(backup, reason: "No longer on \(names).")))
+            }
+        }
+        for backup in before.backups where !kept.contains(backup.id) {
+            events.append(.backupExpired(BackupView(backup)))
+        }
+        return events
+    }
+
+    private static func pairEvents(_ before: Session, _ after: Session) -> [EventBody] {
+        let copiedBefore = before.recovery?.backgroundCopy ?? false
+        let copied = after.recovery?.backgroundCopy ?? false
+        let old = Dictionary(
+            (before.recovery?.pairs ?? []).map { ($0.target, PairView($0, backgroundCopy: copiedBefore)) },
+            uniquingKeysWith: { first, _ in first })
+        var events: [EventBody] = []
+        for pair in after.recovery?.pairs ?? [] {
+            let view = PairView(pair, backgroundCopy: copied)
+            guard let earlier = old[pair.target], earlier.pair.state == pair.state,
+                earlier.recoverable == view.recoverable, earlier.copying == view.copying,
+                earlier.pair.lastResult == pair.lastResult
+            else {
+                events.append(.pairChanged(view))
+                continue
+            }
+        }
+        let present = Set((after.recovery?.pairs ?? []).map(\.target))
+        for pair in before.recovery?.pairs ?? [] where !present.contains(pair.target) {
+            var withdrawn = pair
+            withdrawn.state = .withdrawn
+            events.append(.pairChanged(PairView(withdrawn, backgroundCopy: false)))
+        }
+        return events
+    }
+}

@@ -1,0 +1,66 @@
+import CopyModel
+
+/// Collects every reason against a command, in the order of precedence: one line a rule.
+struct Ladder {
+    private(set) var reasons: [Refusal] = []
+
+    /// States a reason unless `condition` holds.
+    mutating func require(_ condition: Bool, _ reason: @autoclosure () -> Refusal) {
+        if !condition { reasons.append(reason()) }
+    }
+
+    /// Adds reasons that another ladder found.
+    mutating func add(_ more: [Refusal]) { reasons += more }
+
+    /// The decision: refused with every reason, or the plan.
+    func decide(_ plan: @autoclosure () -> Plan) -> Decision {
+        reasons.isEmpty ? .plan(plan()) : .refused(reasons)
+    }
+}
+
+/// The sentences of refusals that several ladders share.
+enum Reasons {
+    static func unknownSession(_ name: SubjectName) -> Refusal {
+        Refusal(
+            .unknownSession, "There is no session \(name).", subject: name.text,
+            remedy: "CreateSession \(name), or send the command to the session that was meant.")
+    }
+
+    static func notInThisState(_ command: CommandName, _ session: Session) -> Refusal {
+        let states = SafeguardedTable.states(offering: command).map(\.rawValue)
+        let offered = SafeguardedTable.availableCommands(session).map(\.rawValue)
+        return Refusal(
+            .notInThisState,
+            "\(command.rawValue) is offered in \(states.joined(separator: " and ")), and session "
+                + "\(session.name) is \(session.state.rawValue).",
+            subject: session.name.text,
+            remedy: "One of: \(offered.joined(separator: ", ")).")
+    }
+
+    static func unknownVolume(_ volume: VolumeID, role: String, in report: StorageReport) -> Refusal {
+        guard report.systems.contains(volume.storage) else {
+            return Refusal(
+                .unknownStorage, "There is no storage system \(volume.storage).",
+                subject: "\(role) \(volume)",
+                remedy: "Name one of: \(report.systems.sorted().map(\.text).joined(separator: ", ")).")
+        }
+        return Refusal(
+            .unknownVolume, "Storage system \(volume.storage) has no volume \(volume.local).",
+            subject: "\(role) \(volume)", remedy: "CreateVolumes \(volume.local) on \(volume.storage).")
+    }
+
+    static func unknownBackup(_ id: BackupID, in session: Session) -> Refusal {
+        let known = session.backups.suffix(5).map { $0.id.description }
+        return Refusal(
+            .unknownBackup, "Session \(session.name) has no backup \(id).", subject: id.description,
+            remedy: known.isEmpty
+                ? "Backup \(session.name) makes one."
+                : "DescribeSession lists them; the newest are \(known.joined(separator: ", ")).")
+    }
+
+    static func noRecovery(_ session: Session) -> Refusal {
+        Refusal(
+            .noRecovery, "Session \(session.name) has no recovery in place.",
+            subject: session.name.text, remedy: "Recover \(session.name) with a backupId.")
+    }
+}

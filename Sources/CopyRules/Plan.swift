@@ -1,0 +1,135 @@
+import CopyModel
+
+/// What a decision comes to: steps to take in order, each an effect on the storage (or none) and the
+/// change of the session that follows once the effect is done.
+public struct Plan: Hashable, Sendable, Codable {
+    /// The steps, in order.
+    public var steps: [Step]
+    /// What the command returns once all steps are done.
+    public var result: PlannedResult
+
+    /// Gathers a plan.
+    public init(steps: [Step], result: PlannedResult) {
+        self.steps = steps
+        self.result = result
+    }
+
+    /// True where the storage has something to do, so that the plan must be kept before it is begun.
+    public var hasEffects: Bool { steps.contains { $0.effect != nil } }
+}
+
+/// One step of a plan.
+public struct Step: Hashable, Sendable, Codable {
+    /// What the storage has to do first.
+    public var effect: Effect?
+    /// What is so once that is done.
+    public var change: Change
+    /// What puts the storage back where the effect fails half-way.
+    public var undo: Effect?
+
+    /// Gathers a step.
+    public init(effect: Effect?, change: Change, undo: Effect? = nil) {
+        self.effect = effect
+        self.change = change
+        self.undo = undo
+    }
+}
+
+/// A change of a session: something has become so. Applied by `CopyRules.apply`, nowhere else.
+public enum Change: Hashable, Sendable, Codable {
+    /// Nothing changed.
+    case nothing
+    /// The session exists.
+    case created(type: SessionType, description: String, options: SafeguardedOptions)
+    /// Description and options are these.
+    case modified(description: String, options: SafeguardedOptions)
+    /// The session is gone.
+    case deleted
+    /// These copy sets are in it.
+    case copySetsAdded([CopySet])
+    /// The copy sets of these H1 volumes are out of it.
+    case copySetsRemoved([VolumeID])
+    /// A backup has been taken.
+    case backupTaken(BackupID, PointTag, at: Timestamp, sources: [VolumeID])
+    /// A backup is durable and has been read back.
+    case backupVerified(BackupID)
+    /// Backups are gone.
+    case backupsExpired([BackupID])
+    /// Targets present a backup.
+    case recovered(Recovery)
+    /// The tracks are being copied.
+    case backgroundCopyStarted
+    /// The targets are on their own.
+    case recoveryWithdrawn
+    /// The session's copy services are being removed.
+    case terminating
+    /// Nothing of the session is on the storage any more.
+    case terminated
+    /// The storage was asked, and this is what it has.
+    case observed(backups: [Backup], recovery: Recovery?)
+    /// A target holds more of its tracks.
+    case progressed(target: VolumeID, tracksRemaining: UInt64, tracks: UInt64)
+    /// A background copy cannot go on.
+    case copyFailed(target: VolumeID, reason: String)
+    /// Points have rolled off a volume.
+    case rolledOff(volume: VolumeID, tags: [PointTag])
+}
+
+/// What a plan's command returns, apart from what only its end can tell.
+public enum PlannedResult: Hashable, Sendable, Codable {
+    /// The session document.
+    case session(parts: Set<DocumentPart>)
+    /// Copy sets that were added.
+    case copySetsAdded([CopySet])
+    /// Copy sets that were removed.
+    case copySetsRemoved([VolumeID])
+    /// A backup was taken.
+    case backup(BackupID, copySets: Int)
+    /// A recovery is in place.
+    case recovered(BackupID, pairs: Int, backgroundCopy: Bool)
+    /// A background copy was started.
+    case backgroundCopyStarted(pairs: Int)
+    /// Backups were given up.
+    case expired([BackupID])
+    /// Relationships were withdrawn.
+    case withdrawn(pairs: Int)
+    /// The storage was asked.
+    case refreshed(changes: [String])
+    /// Volumes were changed.
+    case volumes([LocalVolumeID])
+    /// A storage system is described (asked for anew at the end).
+    case storage
+    /// Nothing to say.
+    case none
+}
+
+/// What the law says of a command.
+public enum Decision: Hashable, Sendable {
+    /// No, for every one of these reasons, in the order of precedence.
+    case refused([Refusal])
+    /// Yes, by these steps.
+    case plan(Plan)
+}
+
+/// What a decision may look at besides the session.
+public struct Facts: Hashable, Sendable {
+    /// The time.
+    public var now: Timestamp
+    /// What the storage says of the volumes that the command needs (`CopyRules.volumesNeeded`).
+    public var storage: StorageReport
+    /// Every session there is: points of one that is gone may be adopted.
+    public var liveSessions: Set<SubjectName>
+    /// The sessions that each volume is in, in any role.
+    public var sessionsUsing: [VolumeID: Set<SubjectName>]
+
+    /// Gathers the facts.
+    public init(
+        now: Timestamp, storage: StorageReport = StorageReport(),
+        liveSessions: Set<SubjectName> = [], sessionsUsing: [VolumeID: Set<SubjectName>] = [:]
+    ) {
+        self.now = now
+        self.storage = storage
+        self.liveSessions = liveSessions
+        self.sessionsUsing = sessionsUsing
+    }
+}

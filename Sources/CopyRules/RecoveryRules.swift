@@ -1,0 +1,166 @@
+import CopyModel
+
+// Recovering, copying in the background, and withdrawing.
+
+extension CopyRules {
+    static func decideRecover(
+        _ id: BackupID, _ backgroundCopy: Bool, _ session: Session, _ facts: Facts, _ ladder: Ladder
+    ) -> Decision {
+        var ladder = ladder
+        let backup = session.backup(id)
+        ladder.require(backup != nil, Reasons.unknownBackup(id, in: session))
+        if let backup {
+            ladder.require(backup.isRecoverable, notRecoverable(backup, session))
+        }
+        if let recovery = session.recovery {
+            ladder.require(
+                false,
+                Refusal(
+                    .recoveryInPlace, "The recovery of backup \(recovery.backup) is in place.",
+                    subject: recovery.backup.description,
+                    remedy: "TerminateH1R1 \(session.name) first."))
+        }
+        let members = Set(backup?.sources ?? [])
+        let sets = session.copySets.filter { members.contains($0.h1) }
+        for set in sets { ladder.add(recoveryVolumeReasons(set, backup, session, facts.storage)) }
+        let terms = sets.compactMap { set in set.r1.map { PairTerms(source: set.h1, target: $0) } }
+        return ladder.decide(
+            recoveryPlan(session, backup: backup, terms, backgroundCopy, facts.storage))
+    }
+
+    private static func notRecoverable(_ backup: Backup, _ session: Session) -> Refusal {
+        let lost = backup.lost.map(\.description).joined(separator: ", ")
+        return Refusal(
+            .backupNotRecoverable,
+            backup.verified
+                ? "Backup \(backup.id) is no longer on \(lost)."
+                : "Backup \(backup.id) has not been read back yet.",
+            subject: backup.id.description,
+            remedy: backup.verified
+                ? "RemoveCopySets \(lost) with keepOnStorage to recover the others, or choose another backup."
+                : "RefreshStates \(session.name), or choose another backup.")
+    }
+
+    private static func recoveryVolumeReasons(
+        _ set: CopySet, _ backup: Backup?, _ session: Session, _ report: StorageReport
+    ) -> [Refusal] {
+        var ladder = Ladder()
+        guard let r1 = set.r1 else {
+            ladder.require(
+                false,
+                Refusal(
+                    .noRecoveryVolume, "Copy set \(set.h1) has no R1.", subject: "H1 \(set.h1)",
+                    remedy: "RemoveCopySets \(set.h1) with keepOnStorage, AddCopySets it with an R1, "
+                        + "then RefreshStates."))
+            return ladder.reasons
+        }
+        guard let target = report.volumes[r1] else {
+            ladder.require(false, Reasons.unknownVolume(r1, role: "R1", in: report))
+            return ladder.reasons
+        }
+        let point = report.volumes[set.h1]?.points.first { $0.tag == backup?.tag }
+        if let size = point?.capacity {
+            ladder.require(
+                target.capacity >= size,
+                Refusal(
+                    .targetSmaller, "R1 \(r1) has \(target.capacity), and the backup has \(size).",
+                    subject: "R1 \(r1)",
+                    remedy: "ExpandVolumes \(r1.local) on \(r1.storage) to \(size)."))
+        }
+        if let inbound = target.inbound {
+            ladder.require(
+                false,
+                Refusal(
+                    .targetHasSource, "R1 \(r1) already presents \(inbound.tag) of \(inbound.source).",
+                    subject: "R1 \(r1)",
+                    remedy: "TerminateH1R1 \(inbound.tag.session), or RefreshStates \(session.name)."))
+        }
+        ladder.require(
+            target.points.isEmpty,
+            Refusal(
+                .volumeInUse, "R1 \(r1) has backups of its own, which its new content would spoil.",
+                subject: "R1 \(r1)",
+                remedy: "Give the copy set another R1, or expire the backups of \(r1)."))
+        return ladder.reasons
+    }
+
+    private static func recoveryPlan(
+        _ session: Session, backup: Backup?, _ terms: [PairTerms], _ backgroundCopy: Bool,
+        _ report: StorageReport
+    ) -> Plan {
+        guard let backup else { return Plan(steps: [], result: .none) }
+        let pairs = terms.map { pair in
+            let point = report.volumes[pair.source]?.points.first { $0.tag == backup.tag }
+            let tracks = point?.capacity.tracks ?? 0
+            return Pair(
+                source: pair.source, target: pair.target, state: .targetAvailable,
+                tracksRemaining: tracks, tracks: tracks)
+        }
+        let recovery = Recovery(backup: backup.id, backgroundCopy: backgroundCopy, pairs: pairs)
+        let step = Step(
+            effect: .establish(terms, backup.tag, backgroundCopy: backgroundCopy),
+            change: .recovered(recovery), undo: .withdraw(targets: terms.map(\.target)))
+        return Plan(
+            steps: [step],
+            result: .recovered(backup.id, pairs: pairs.count, backgroundCopy: backgroundCopy))
+    }
+
+    static func decideBackgroundCopy(
+        _ session: Session, _ facts: Facts, _ ladder: Ladder
+    ) -> Decision {
+        var ladder = ladder
+        ladder.require(session.recovery != nil, Reasons.noRecovery(session))
+        let recovery = session.recovery
+        ladder.require(
+            recovery?.backgroundCopy != true,
+            Refusal(
+                .alreadyCopying, "The background copy of \(session.name) was started already.",
+                subject: session.name.text, remedy: "DescribeSession shows how far it is."))
+        let targets = recovery?.pairs.map(\.target) ?? []
+        let step = Step(
+            effect: .startBackgroundCopy(targets: targets), change: .backgroundCopyStarted)
+        return ladder.decide(
+            Plan(steps: [step], result: .backgroundCopyStarted(pairs: targets.count)))
+    }
+
+    static func decideTerminateH1R1(
+        _ session: Session, _ facts: Facts, _ ladder: Ladder
+    ) -> Decision {
+        var ladder = ladder
+        ladder.require(session.recovery != nil, Reasons.noRecovery(session))
+        ladder.add(readThrough(session, facts.storage))
+        let targets = session.recovery?.pairs.map(\.target) ?? []
+        let step = Step(effect: .withdraw(targets: targets), change: .recoveryWithdrawn)
+        return ladder.decide(Plan(steps: [step], result: .withdrawn(pairs: targets.count)))
+    }
+
+    /// R1 volumes with backups of their own still read through the recovery until it is copied.
+    private static func readThrough(_ session: Session, _ report: StorageReport) -> [Refusal] {
+        (session.recovery?.pairs ?? []).compactMap { pair in
+            guard let target = report.volumes[pair.target], !target.points.isEmpty,
+                (target.inbound?.tracksRemaining ?? 0) > 0
+            else { return nil }
+            return Refusal(
+                .volumeInUse,
+                "R1 \(pair.target) has backups of its own that still read through this recovery.",
+                subject: "R1 \(pair.target)",
+                remedy: "InitiateBackgroundCopy \(session.name) and wait until it is done.")
+        }
+    }
+
+    static func decideTerminate(_ session: Session, _ facts: Facts, _ ladder: Ladder) -> Decision {
+        var ladder = ladder
+        ladder.add(readThrough(session, facts.storage))
+        var steps = [Step(effect: nil, change: .terminating)]
+        let targets = session.recovery?.pairs.map(\.target) ?? []
+        if !targets.isEmpty {
+            steps.append(Step(effect: .withdraw(targets: targets), change: .recoveryWithdrawn))
+        }
+        let sources = Set(session.backups.flatMap(\.sources)).sorted()
+        steps.append(
+            Step(
+                effect: .dropPoints(session.backups.map(\.tag), sources: sources),
+                change: .terminated))
+        return ladder.decide(Plan(steps: steps, result: .withdrawn(pairs: targets.count)))
+    }
+}

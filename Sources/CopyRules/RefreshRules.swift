@@ -1,0 +1,137 @@
+import CopyModel
+
+// Refresh States: what the storage says is so. The session is repaired to it, in both directions.
+
+extension CopyRules {
+    static func decideRefresh(_ session: Session, _ facts: Facts, _ ladder: Ladder) -> Decision {
+        let observed = observe(session, facts)
+        var repaired = session
+        repaired.backups = observed.backups
+        repaired.recovery = observed.recovery
+        return ladder.decide(
+            Plan(
+                steps: repairs(of: session, facts: facts),
+                result: .refreshed(changes: differences(from: session, to: repaired))))
+    }
+
+    /// The steps that bring the session to what the storage says; empty where they agree.
+    public static func repairs(of session: Session, facts: Facts) -> [Step] {
+        let observed = observe(session, facts)
+        var steps: [Step] = []
+        if observed.backups != session.backups || observed.recovery != session.recovery {
+            let change = Change.observed(backups: observed.backups, recovery: observed.recovery)
+            steps.append(Step(effect: nil, change: change))
+        }
+        for backup in observed.backups where !backup.verified {
+            let present = backup.sources.filter { !backup.lost.contains($0) }
+            guard !present.isEmpty else { continue }
+            steps.append(
+                Step(
+                    effect: .verifyPoints(backup.tag, sources: present),
+                    change: .backupVerified(backup.id)))
+        }
+        return steps
+    }
+
+    /// What the storage has of this session: its backups and its recovery.
+    private static func observe(
+        _ session: Session, _ facts: Facts
+    ) -> (backups: [Backup], recovery: Recovery?) {
+        let report = facts.storage
+        var holders: [PointTag: [VolumeID]] = [:]
+        for h1 in session.copySets.map(\.h1) {
+            for point in report.volumes[h1]?.points ?? []
+            where mayAdopt(point.tag, session, facts.liveSessions) {
+                holders[point.tag, default: []].append(h1)
+            }
+        }
+        var backups: [Backup] = session.backups.map { backup in
+            var backup = backup
+            let present = Set(holders.removeValue(forKey: backup.tag) ?? [])
+            let missing = backup.sources.filter { !present.contains($0) }
+            backup.sources += present.subtracting(backup.sources).sorted()
+            backup.lost = missing
+            return backup
+        }
+        let taken = Set(backups.map(\.id))
+        for (tag, sources) in holders.sorted(by: { $0.key < $1.key })
+        where !taken.contains(tag.backup) {
+            backups.append(
+                Backup(id: tag.backup, tag: tag, time: tag.backup.time, sources: sources.sorted()))
+        }
+        backups.sort { $0.id < $1.id }
+        return (backups, observeRecovery(session, backups, report))
+    }
+
+    /// Points belong to the session that took them, or to whoever has the volume once it is gone.
+    private static func mayAdopt(
+        _ tag: PointTag, _ session: Session, _ liveSessions: Set<SubjectName>
+    ) -> Bool {
+        tag.session == session.name || !liveSessions.contains(tag.session)
+            || session.backups.contains { $0.tag == tag }
+    }
+
+    private static func observeRecovery(
+        _ session: Session, _ backups: [Backup], _ report: StorageReport
+    ) -> Recovery? {
+        var found: [(Pair, RelationshipReport, BackupID)] = []
+        for set in session.copySets {
+            guard let r1 = set.r1, let inbound = report.volumes[r1]?.inbound,
+                inbound.source == set.h1,
+                let backup = backups.first(where: { $0.tag == inbound.tag })
+            else { continue }
+            let pair = Pair(
+                source: set.h1, target: r1, state: .targetAvailable,
+                tracksRemaining: inbound.tracksRemaining, tracks: inbound.tracks)
+            found.append((pair, inbound, backup.id))
+        }
+        let standing = session.recovery?.backup ?? found.map(\.2).max()
+        guard let standing else { return nil }
+        let matching = found.filter { $0.2 == standing }
+        let usable = Dictionary(matching.map { ($0.0.target, $0.0) }, uniquingKeysWith: { a, _ in a })
+        let known = (session.recovery?.pairs ?? []).map { old -> Pair in
+            if var pair = usable[old.target] {
+                pair.lastResult = old.lastResult
+                return pair
+            }
+            var pair = old
+            pair.state = .lost
+            pair.lastResult = "The storage no longer has the relationship."
+            return pair
+        }
+        let new = matching.map(\.0).filter { pair in !known.contains { $0.target == pair.target } }
+        let pairs = known + new
+        guard pairs.contains(where: { $0.state == .targetAvailable }) else { return nil }
+        let copying =
+            session.recovery?.backgroundCopy == true || matching.contains { $0.1.backgroundCopy }
+        return Recovery(backup: standing, backgroundCopy: copying, pairs: pairs)
+    }
+
+    private static func differences(from old: Session, to new: Session) -> [String] {
+        var changes: [String] = []
+        let known = Dictionary(old.backups.map { ($0.id, $0) }, uniquingKeysWith: { a, _ in a })
+        for backup in new.backups {
+            guard let before = known[backup.id] else {
+                changes.append("Backup \(backup.id) was found on the storage.")
+                continue
+            }
+            for volume in backup.lost where !before.lost.contains(volume) {
+                changes.append("Backup \(backup.id) is no longer on \(volume).")
+            }
+            for volume in before.lost where !backup.lost.contains(volume) {
+                changes.append("Backup \(backup.id) is on \(volume) again.")
+            }
+        }
+        switch (old.recovery, new.recovery) {
+        case (nil, .some(let recovery)):
+            changes.append("The recovery of backup \(recovery.backup) was found on the storage.")
+        case (.some(let recovery), nil):
+            changes.append("The recovery of backup \(recovery.backup) is no longer on the storage.")
+        case (.some(let before), .some(let after)) where before != after:
+            changes.append("The recovery of backup \(after.backup) was brought up to date.")
+        case (nil, nil), (.some, .some):
+            break
+        }
+        return changes
+    }
+}

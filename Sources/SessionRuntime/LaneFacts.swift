@@ -1,0 +1,96 @@
+import CopyModel
+import CopyRules
+
+// Facts: what the storage reports is so, whatever state the session is in.
+
+extension Lane {
+    /// Applies facts that came together as one change.
+    func take(_ facts: [StorageFact]) async {
+        var next = session
+        var more: [EventBody] = []
+        for fact in facts {
+            switch fact {
+            case .copyProgress(let target, let remaining, let tracks):
+                next = apply(
+                    .progressed(target: target, tracksRemaining: remaining, tracks: tracks), next)
+            case .copyFailed(let target, let reason):
+                next = apply(.copyFailed(target: target, reason: reason), next)
+            case .pointsRolledOff(let volume, let tags):
+                next = apply(.rolledOff(volume: volume, tags: tags), next)
+            case .capacityLevel(let volume, let percent, let level):
+                guard volume.storage == name else { continue }
+                more.append(.storageCapacity(volume: volume, usedPercent: percent, level: level))
+            case .storageTrouble(let system, let place, let errno):
+                services.log.error(
+                    "a storage system cannot make something durable",
+                    metadata: ["storage": "\(system)", "place": "\(place)", "errno": "\(errno)"])
+            }
+        }
+        if let recovery = next?.recovery, recovery != session?.recovery,
+            let report = progress.report(recovery, now: services.clock.now())
+        {
+            more.append(.copyProgress(report))
+        }
+        if more.isEmpty, CopyRules.events(from: session, to: next).isEmpty {
+            session = next
+        } else {
+            guard await commit(next, Telling(more: more)) else { return }
+            await payOwed(cause: nil)
+        }
+    }
+
+    private func apply(_ change: Change, _ session: Session?) -> Session? {
+        CopyRules.apply(change, to: session, named: name)
+    }
+
+    /// Repairs the session to what the storage says, as at every start: the storage may have gone on
+    /// (points rolled off, tracks copied) while nobody listened.
+    func reconcile() async {
+        guard let current = session, !current.copySets.isEmpty, current.state != .defined
+        else { return }
+        do {
+            let facts = try await facts(for: .refreshStates)
+            for step in CopyRules.repairs(of: current, facts: facts) {
+                if let effect = step.effect {
+                    try await services.storage.perform(effect, at: services.clock.now())
+                }
+                let next = apply(step.change, session)
+                if next != session {
+                    guard await commit(next, Telling()) else { return }
+                }
+            }
+            await payOwed(cause: nil)
+        } catch {
+            services.log.error(
+                "the storage could not be asked about a session; RefreshStates asks again",
+                metadata: ["session": "\(name)", "error": "\(error)"])
+        }
+    }
+}
+
+/// The pace of `copy.progress`: at most one a second a role pair, and always one at 100.
+struct ProgressMeter {
+    private var last: (time: Timestamp, remaining: UInt64, backup: BackupID)?
+
+    /// What to tell of a recovery's progress now; nil where it is too soon.
+    mutating func report(_ recovery: Recovery, now: Timestamp) -> CopyProgress? {
+        guard recovery.backgroundCopy else { return nil }
+        let view = RolePairView(recovery: recovery)
+        let before = last.flatMap { $0.backup == recovery.backup ? $0 : nil }
+        let elapsed = before.map { now.milliseconds - $0.time.milliseconds }
+        let isDone = view.tracksRemaining == 0 && before?.remaining != 0
+        guard isDone || (elapsed ?? 1000) >= 1000 else { return nil }
+        if view.tracksRemaining == 0, !isDone { return nil }
+        last = (now, view.tracksRemaining, recovery.backup)
+        var rate: UInt64 = 0
+        if let before, let elapsed, elapsed > 0, before.remaining > view.tracksRemaining {
+            let bytes = (before.remaining - view.tracksRemaining) * Capacity.track
+            rate = bytes * 1000 / UInt64(elapsed)
+        }
+        let left = view.tracksRemaining * Capacity.track
+        let completion = rate > 0 ? now.adding(milliseconds: Int64(left * 1000 / rate)) : nil
+        return CopyProgress(
+            rolePair: .h1r1, percent: view.percent, tracksRemaining: view.tracksRemaining,
+            bytesPerSecond: rate, estimatedCompletion: isDone ? now : completion)
+    }
+}

@@ -1,0 +1,160 @@
+import CopyModel
+import CopyRules
+import SessionStore
+import StoragePort
+
+// Plans: begun only once they are kept, rolled forward after a crash.
+
+extension Lane {
+    /// Takes a plan's steps and ends its command.
+    ///
+    ///     keep the plan ─▶ effect ─▶ apply ─▶ commit (plan: next step) ─▶ … ─▶ commit with the outcome
+    ///                        └ fails ─▶ undo ─▶ commit the failed outcome
+    ///
+    /// A crash before the first commit leaves nothing; after it, `resume` starts at the step that was
+    /// last kept, and effects answer "already so" where they were done.
+    func perform(_ begun: Intent) async -> Bool {
+        var intent = begun
+        let cause = Cause(id: intent.id, reply: intent.reply)
+        if intent.plan.hasEffects, intent.next == 0 {
+            guard await keep(intent, session, cause) else { return false }
+        }
+        var pending = session
+        while intent.next < intent.plan.steps.count {
+            let step = intent.plan.steps[intent.next]
+            if let failure = await attempt(step) {
+                return await fail(intent, failure, pending)
+            }
+            pending = CopyRules.apply(step.change, to: pending, named: name)
+            intent.next += 1
+            if intent.next < intent.plan.steps.count {
+                guard await keep(intent, pending, cause) else { return false }
+                pending = session
+            }
+        }
+        return await complete(intent, pending)
+    }
+
+    private func keep(_ intent: Intent, _ next: Session?, _ cause: Cause) async -> Bool {
+        do {
+            let change: UnitOfWork.IntentChange =
+                intent.plan.hasEffects ? .put(try Archive.encode(intent)) : .keep
+            return await commit(next, Telling(cause: cause, intent: change))
+        } catch {
+            services.halt("A plan of \(name) could not be written: \(error)")
+            return false
+        }
+    }
+
+    private func attempt(_ step: Step) async -> StorageFailure? {
+        guard let effect = step.effect else { return nil }
+        do {
+            try await services.storage.perform(effect, at: services.clock.now())
+            return nil
+        } catch {
+            if let undo = step.undo { await tryUndo(undo) }
+            return error
+        }
+    }
+
+    /// What cannot be undone now is found and repaired by RefreshStates, and by the next start.
+    private func tryUndo(_ undo: Effect) async {
+        do {
+            try await services.storage.perform(undo, at: services.clock.now())
+        } catch {
+            services.log.error(
+                "a failed step could not be undone; RefreshStates will find what is left",
+                metadata: ["subject": "\(name)", "error": "\(error.message)"])
+        }
+    }
+
+    private func fail(_ intent: Intent, _ failure: StorageFailure, _ next: Session?) async -> Bool {
+        await commit(
+            next,
+            Telling(
+                cause: Cause(id: intent.id, reply: intent.reply),
+                outcome: outcome(of: intent, .failed, error: failure.refusal),
+                request: intent.request, intent: .clear))
+    }
+
+    private func complete(_ intent: Intent, _ next: Session?) async -> Bool {
+        let result: CommandResult
+        do {
+            result = try await self.result(of: intent.plan.result, next)
+        } catch {
+            return await fail(intent, error, next)
+        }
+        return await commit(
+            next,
+            Telling(
+                cause: Cause(id: intent.id, reply: intent.reply),
+                outcome: outcome(of: intent, .completed, result: result), request: intent.request,
+                intent: intent.plan.hasEffects ? .clear : .keep))
+    }
+
+    private func result(
+        of planned: PlannedResult, _ session: Session?
+    ) async throws(StorageFailure) -> CommandResult {
+        switch planned {
+        case .session(let parts): return session.map { .session($0, parts: parts) } ?? .none
+        case .copySetsAdded(let sets): return .copySetsAdded(sets)
+        case .copySetsRemoved(let sets): return .copySetsRemoved(sets)
+        case .backup(let id, let copySets): return .backup(id, copySets: copySets)
+        case .recovered(let id, let pairs, let copy):
+            return .recovered(id, pairs: pairs, backgroundCopy: copy)
+        case .backgroundCopyStarted(let pairs): return .backgroundCopyStarted(pairs: pairs)
+        case .expired(let ids): return .expired(ids)
+        case .withdrawn(let pairs): return .withdrawn(pairs: pairs)
+        case .refreshed(let changes): return .refreshed(changes: changes)
+        case .volumes(let ids): return .volumes(ids)
+        case .storage: return .storage(name, try await services.storage.inventory(of: name) ?? [])
+        case .none: return .none
+        }
+    }
+
+    /// Rolls a kept plan forward. A backup whose instant was never taken is not taken now under an old
+    /// time: the plan is dropped, and its command, which was not acknowledged, comes again.
+    func resume(_ record: IntentRecord) async {
+        do {
+            let intent = try Archive.decode(Intent.self, record.bytes)
+            if try await isBackupNeverTaken(intent) {
+                if let undo = intent.plan.steps[0].undo { await tryUndo(undo) }
+                _ = await commit(session, Telling(intent: .clear))
+            } else {
+                _ = await perform(intent)
+            }
+        } catch let failure as StorageFailure {
+            services.halt("A plan of \(name) could not be rolled forward: \(failure.message)")
+        } catch {
+            services.halt("A plan of \(name) could not be read: \(error)")
+        }
+    }
+
+    private func isBackupNeverTaken(_ intent: Intent) async throws(StorageFailure) -> Bool {
+        guard intent.next == 0, case .takePoints(let tag, let sources)? = intent.plan.steps.first?.effect
+        else { return false }
+        let report = try await services.storage.report(on: sources)
+        return !sources.allSatisfy { source in
+            report.volumes[source]?.points.contains { $0.tag == tag } ?? false
+        }
+    }
+
+    /// Takes the steps that the session owes by its options, until none is owed or one cannot be taken
+    /// (then they are owed still, and taken up after the next change).
+    func payOwed(cause: Cause?) async {
+        while let current = session, !services.isHalted() {
+            let steps = CopyRules.owed(by: current)
+            if steps.isEmpty { return }
+            for step in steps {
+                if let failure = await attempt(step) {
+                    services.log.error(
+                        "backups that are due could not be expired",
+                        metadata: ["session": "\(name)", "error": "\(failure.message)"])
+                    return
+                }
+                let next = CopyRules.apply(step.change, to: session, named: name)
+                guard next != session, await commit(next, Telling(cause: cause)) else { return }
+            }
+        }
+    }
+}

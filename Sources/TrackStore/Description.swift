@@ -1,0 +1,119 @@
+import TrackBitmap
+
+/// What exists in a store, at one moment.
+public struct StoreDescription: Sendable, Hashable {
+    /// Volumes by id.
+    public var volumes: [VolumeDescription]
+    /// Relationships by target.
+    public var relationships: [RelationshipDescription]
+}
+
+/// A volume.
+public struct VolumeDescription: Sendable, Hashable {
+    /// Four hexadecimal digits.
+    public var id: String
+    /// Bytes.
+    public var capacity: UInt64
+    /// Safeguarded capacity as a multiple of it.
+    public var multiplier: UInt32
+    /// Bytes of the volume's file on disk, holes not counted.
+    public var allocated: UInt64
+    /// Bytes of safeguarded capacity in use: saved content that a point may need.
+    public var safeguardedUsed: UInt64
+    /// Its points, oldest first; only those that are durable.
+    public var points: [PointDescription]
+}
+
+/// A point of a volume.
+public struct PointDescription: Sendable, Hashable {
+    /// The name it was given.
+    public var tag: String
+    /// Its place in the order of the store's points; those of one instant share it.
+    public var sequence: UInt64
+    /// Milliseconds since 1970, as given.
+    public var time: Int64
+    /// The volume's capacity then. Bytes.
+    public var capacity: UInt64
+}
+
+/// A target that presents a point.
+public struct RelationshipDescription: Sendable, Hashable {
+    /// The volume that has, or had, the point.
+    public var source: String
+    /// The point.
+    public var tag: String
+    /// The volume that presents it.
+    public var target: String
+    /// Tracks of the point.
+    public var tracksTotal: Int
+    /// Tracks that only the source holds; 0 only once the target holds all of them durably.
+    public var tracksRemaining: Int
+    /// A background copy is under way.
+    public var isCopying: Bool
+}
+
+extension TrackStore {
+    /// Everything there is. From any thread. Errors: `closed`.
+    public func describe() throws(TrackStoreError) -> StoreDescription {
+        try checkOpen()
+        let volumes = sortedVolumes().map(describe)
+        let relationships = copier.relationships().map(describe)
+            .sorted { $0.target < $1.target }
+        return StoreDescription(volumes: volumes, relationships: relationships)
+    }
+
+    /// Some volumes, each with the relationship whose target it is; those that do not exist are left
+    /// out. From any thread. Errors: `closed`.
+    public func describe(
+        _ ids: [String]
+    ) throws(TrackStoreError) -> [(volume: VolumeDescription, inbound: RelationshipDescription?)] {
+        try checkOpen()
+        let wanted = ids.compactMap(Volume.number)
+        return volumes.withLock { volumes in wanted.compactMap { volumes[$0] } }
+            .map { (describe($0), $0.inbound.map(describe)) }
+    }
+
+    /// The points of a volume, oldest first; only those that are durable. From any thread.
+    ///
+    /// Errors: `unknownVolume`, `closed`.
+    public func points(of id: String) throws(TrackStoreError) -> [PointDescription] {
+        try checkOpen()
+        return describePoints(try volume(id))
+    }
+
+    /// The relationship whose target a volume is; nil where it presents nothing. From any thread.
+    ///
+    /// Errors: `unknownVolume`, `closed`.
+    public func relationship(
+        into target: String
+    ) throws(TrackStoreError) -> RelationshipDescription? {
+        try checkOpen()
+        return try volume(target).inbound.map(describe)
+    }
+
+    private func describe(_ volume: Volume) -> VolumeDescription {
+        VolumeDescription(
+            id: volume.name, capacity: volume.capacity, multiplier: volume.multiplier,
+            allocated: Files.allocated(volume.path),
+            safeguardedUsed: UInt64(volume.log.liveBlocks) * UInt64(Geometry.block),
+            points: describePoints(volume))
+    }
+
+    private func describePoints(_ volume: Volume) -> [PointDescription] {
+        volume.state.withLock { state in
+            state.points.filter { $0.live && $0.settled }.map { point in
+                PointDescription(
+                    tag: point.tag, sequence: point.sequence, time: point.time,
+                    capacity: point.capacity)
+            }
+        }
+    }
+
+    private func describe(_ relationship: Relationship) -> RelationshipDescription {
+        RelationshipDescription(
+            source: relationship.source.name, tag: relationship.record.tag,
+            target: relationship.target.name, tracksTotal: relationship.pending.count,
+            tracksRemaining: relationship.tracksRemaining,
+            isCopying: relationship.copying && !relationship.drained)
+    }
+}

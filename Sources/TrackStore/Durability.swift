@@ -1,0 +1,66 @@
+import Synchronization
+import TrackBitmap
+
+extension TrackStore {
+    /// Makes what was written to a volume durable: data first, then the bits that say that its file holds
+    /// them. By the caller's thread.
+    func flush(_ volume: Volume, through io: any BlockIO) throws(TrackStoreError) {
+        if let relationship = volume.inbound, !relationship.drained {
+            try relationship.persist(in: catalogue, through: io)
+        } else {
+            try Self.sync(volume, through: io)
+        }
+    }
+
+    /// The same for many volumes, as far as they have been written to: with many, the file system is
+    /// synced once instead.
+    func makeDurable(_ volumes: [Volume], through io: any BlockIO) throws(TrackStoreError) {
+        let dirty = volumes.filter { volume in
+            volume.isDirty.exchange(false, ordering: .sequentiallyConsistent)
+        }
+        do throws(TrackStoreError) {
+            if dirty.count > 64 { try Files.syncFileSystem(directory) }
+            for volume in dirty {
+                if let relationship = volume.inbound, !relationship.drained {
+                    try relationship.persist(in: catalogue, through: io)
+                } else if dirty.count <= 64 {
+                    try Self.sync(volume, through: io)
+                }
+            }
+        } catch {
+            for volume in dirty { volume.isDirty.store(true, ordering: .sequentiallyConsistent) }
+            throw error
+        }
+    }
+
+    private static func sync(_ volume: Volume, through io: any BlockIO) throws(TrackStoreError) {
+        let failure = io.sync(try volume.file())
+        guard failure == 0 else { throw .system(failure, "sync a volume", volume.path) }
+    }
+}
+
+extension Relationship {
+    /// Makes the target's data durable, and then the bits that were clear before.
+    func persist(in catalogue: Catalogue, through io: any BlockIO) throws(TrackStoreError) {
+        try persisting.withLock { (_: inout Void) throws(TrackStoreError) in
+            let changed = pending.takeChangedPages()
+            let pages = changed.map { (number: $0, bytes: pending.bytes(ofPage: $0)) }
+            do throws(TrackStoreError) {
+                let failure = io.sync(try target.file())
+                guard failure == 0 else { throw .system(failure, "sync a volume", target.path) }
+                guard !pages.isEmpty else { return }
+                try catalogue.write { (transaction) throws(TrackStoreError) in
+                    // Once withdrawn, the rows may be another relationship's.
+                    guard !withdrawn else { return }
+                    for page in pages {
+                        try transaction.put(
+                            .pending, Key.page(target.number, page.number), page.bytes)
+                    }
+                }
+            } catch {
+                for page in changed { pending.markChanged(page: page) }
+                throw error
+            }
+        }
+    }
+}

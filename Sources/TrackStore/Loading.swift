@@ -1,0 +1,153 @@
+import Synchronization
+import TrackBitmap
+
+// Bringing a store up from what is on disk, before any other thread knows it.
+extension TrackStore {
+    /// What the index says, read in one transaction.
+    private struct Rows {
+        var nextSequence: UInt64 = 1
+        var removed: [UInt16] = []
+        var volumes: [(number: UInt16, record: VolumeRecord)] = []
+        var points: [UInt16: [Point]] = [:]
+        var logs: [UInt16: SaveLog.Recorded] = [:]
+        var relationships: [(target: UInt16, record: RelationshipRecord)] = []
+    }
+
+    func load() throws(TrackStoreError) {
+        let io = makeIO()
+        let rows = try readRows()
+        var next = rows.nextSequence
+        var loaded: [UInt16: Volume] = [:]
+        for (number, record) in rows.volumes {
+            let points = rows.points[number] ?? []
+            let log = SaveLog(volume: number, directory: path(ofSaves: number))
+            let newest = try log.recover(rows.logs[number] ?? .init(), through: io)
+            next = max(next, newest + 1, (points.last?.sequence ?? 0) + 1)
+            let volume = Volume(
+                number: number, path: path(ofVolume: number), record: record, points: points,
+                log: log)
+            loaded[number] = volume
+            if !log.pending.isEmpty { index.note(volume, entries: 0) }
+        }
+        let volumes = loaded
+        let nextSequence = next
+        self.volumes.withLock { $0 = volumes }
+        control.withLock { $0.nextSequence = nextSequence }
+        for number in rows.removed where volumes[number] == nil { try removeFiles(ofVolume: number) }
+        try index.commit(through: io)
+        for (target, record) in rows.relationships { try loadRelationship(target, record) }
+        for volume in volumes.values {
+            try completeFile(of: volume)
+            remove([], from: volume)
+        }
+    }
+
+    private func readRows() throws(TrackStoreError) -> Rows {
+        let place = directory + "/index"
+        return try catalogue.read { (transaction) throws(TrackStoreError) in
+            var rows = Rows()
+            try transaction.scan(.meta, prefix: []) { (key, value) throws(TrackStoreError) in
+                if key.elementsEqual(Key.nextSequence) {
+                    rows.nextSequence = try NumberRecord(row: value, place).number
+                } else if key.starts(with: Key.removedPrefix) {
+                    let name = String(decoding: key.dropFirst(Key.removedPrefix.count), as: UTF8.self)
+                    if let number = Volume.number(name) { rows.removed.append(number) }
+                }
+                return true
+            }
+            try transaction.scan(.volumes, prefix: []) { (key, value) throws(TrackStoreError) in
+                var reader = KeyReader(key)
+                rows.volumes.append((reader.take(UInt16.self), try VolumeRecord(row: value, place)))
+                return true
+            }
+            try transaction.scan(.points, prefix: []) { (key, value) throws(TrackStoreError) in
+                var reader = KeyReader(key)
+                let volume = reader.take(UInt16.self)
+                let record = try PointRecord(row: value, place)
+                rows.points[volume, default: []].append(
+                    Point(
+                        sequence: reader.take(UInt64.self), tag: record.tag, time: record.time,
+                        capacity: record.capacity, settled: true))
+                return true
+            }
+            try transaction.scan(.relationships, prefix: []) {
+                (key, value) throws(TrackStoreError) in
+                var reader = KeyReader(key)
+                let record = try RelationshipRecord(row: value, place)
+                rows.relationships.append((reader.take(UInt16.self), record))
+                return true
+            }
+            try readLogs(transaction, into: &rows.logs, place)
+            return rows
+        }
+    }
+
+    private func readLogs(
+        _ transaction: borrowing Catalogue.Transaction, into logs: inout [UInt16: SaveLog.Recorded],
+        _ place: String
+    ) throws(TrackStoreError) {
+        var found = logs
+        try transaction.scan(.tails, prefix: []) { (key, value) throws(TrackStoreError) in
+            var reader = KeyReader(key)
+            found[reader.take(UInt16.self), default: .init()].tail = try TailRecord(
+                row: value, place)
+            return true
+        }
+        try transaction.scan(.segments, prefix: []) { (key, value) throws(TrackStoreError) in
+            var reader = KeyReader(key)
+            let volume = reader.take(UInt16.self)
+            let segment = reader.take(UInt32.self)
+            found[volume, default: .init()].segments[segment] = try SegmentRecord(
+                row: value, place)
+            return true
+        }
+        logs = found
+    }
+
+    private func loadRelationship(
+        _ number: UInt16, _ record: RelationshipRecord
+    ) throws(TrackStoreError) {
+        let known = volumes.withLock { $0 }
+        guard let target = known[number], let source = known[record.source] else {
+            throw TrackStoreError(
+                .damaged, "a relationship of a volume that is not there",
+                place: Volume.name(number))
+        }
+        let point = source.state.withLock { state in
+            state.points.first { $0.sequence == record.sequence }
+        }
+        let relationship = Relationship(
+            source: source, target: target, point: point, record: record)
+        try catalogue.read { (transaction) throws(TrackStoreError) in
+            try transaction.scan(.pending, prefix: Key.volume(number)) {
+                (key, value) throws(TrackStoreError) in
+                var reader = KeyReader(key)
+                _ = reader.take(UInt16.self)
+                guard relationship.pending.load(page: Int(reader.take(UInt32.self)), from: value)
+                else {
+                    throw TrackStoreError(
+                        .damaged, "a page of pending tracks cannot be read", place: target.name)
+                }
+                return true
+            }
+        }
+        target.inbound = relationship
+        copier.add(relationship)
+        if relationship.pending.memberCount == 0 {
+            relationship.isDrained.store(true, ordering: .releasing)
+            target.stopPresenting(relationship)
+        } else if let point {
+            point.pins.add(1, ordering: .acquiringAndReleasing)
+        } else {
+            throw TrackStoreError(
+                .damaged, "a relationship whose point is not there", place: target.name)
+        }
+    }
+
+    /// A file that is too short was to be enlarged when the store stopped; a missing one is damage.
+    private func completeFile(of volume: Volume) throws(TrackStoreError) {
+        let file = try OpenFile(volume.path, create: false)
+        let length = Files.volumeLength(volume.capacity)
+        if try Files.length(file) < length { try Files.setLength(file, length) }
+    }
+}

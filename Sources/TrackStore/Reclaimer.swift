@@ -1,0 +1,139 @@
+import Glibc
+import TrackBitmap
+
+/// Gives the space of dead saves back: waits until no reader can be in it, takes its entries out of the
+/// index, then unlinks whole segments and punches holes into the fronts of others.
+///
+/// In this order, so that no row of the index outlives what it points to unless the process dies in
+/// between; and then it is a row that no look-up reaches, since every look-up starts at a live point.
+final class Reclaimer: Sendable {
+    private struct Work {
+        var dead: [(volume: Volume, space: DeadSpace)] = []
+        var isBusy = false
+        var isStopping = false
+    }
+
+    private let catalogue: Catalogue
+    private let index: SavedIndex
+    private let epochs: Epochs
+    private let makeIO: BlockIOFactory
+    private let tell: @Sendable (TrackStoreFact) -> Void
+    private let work = Monitor(Work())
+
+    /// Rows that one transaction removes, so that others need not wait long for theirs.
+    private static let group = 4096
+
+    init(
+        catalogue: Catalogue, index: SavedIndex, epochs: Epochs, makeIO: @escaping BlockIOFactory,
+        tell: @escaping @Sendable (TrackStoreFact) -> Void
+    ) {
+        self.catalogue = catalogue
+        self.index = index
+        self.epochs = epochs
+        self.makeIO = makeIO
+        self.tell = tell
+    }
+
+    /// Space that nobody needs, except readers who are at it now.
+    func add(_ volume: Volume, _ space: DeadSpace) {
+        guard !space.isEmpty else { return }
+        work.withLock { $0.dead.append((volume, space)) }
+        work.notifyAll()
+    }
+
+    /// Waits until everything that was added before has been given back.
+    func drain() {
+        work.withLock(
+            waitingWhile: { !$0.isStopping && ($0.isBusy || !$0.dead.isEmpty) }, { _ in })
+    }
+
+    /// Lets the thread end; what is left is found again at the next start.
+    func stop() {
+        work.withLock { $0.isStopping = true }
+        work.notifyAll()
+    }
+
+    /// The reclaimer's thread.
+    func run() {
+        let io = makeIO()
+        while true {
+            let next = work.withLock(waitingWhile: { $0.dead.isEmpty && !$0.isStopping }) {
+                work -> [(volume: Volume, space: DeadSpace)]? in
+                guard !work.isStopping else { return nil }
+                work.isBusy = true
+                defer { work.dead = [] }
+                return work.dead
+            }
+            guard let next else { return }
+            epochs.quiesce()
+            do throws(TrackStoreError) {
+                // Entries that are still pending must not reach the index after their rows were removed.
+                try index.commit(through: io)
+                for (volume, space) in next { try reclaim(space, of: volume, through: io) }
+            } catch {
+                tell(.storageFailed(place: error.place, errno: error.errno))
+            }
+            for (volume, space) in next { volume.log.forget(space.segments) }
+            work.withLock { $0.isBusy = false }
+            work.notifyAll()
+        }
+    }
+
+    private func reclaim(
+        _ space: DeadSpace, of volume: Volume, through io: any BlockIO
+    ) throws(TrackStoreError) {
+        guard !volume.isDeleted.load(ordering: .acquiring) else { return }
+        for segment in space.segments {
+            let from = max(segment.deadBlocks, 1)
+            try removeRows(of: segment, volume, from..<segment.usedBlocks, through: io)
+            try catalogue.write { (transaction) throws(TrackStoreError) in
+                try transaction.delete(.segments, Key.segment(volume.number, segment.number))
+            }
+            try Files.remove(segment.file.path)
+        }
+        for (segment, from, to) in space.fronts {
+            try removeRows(of: segment, volume, from..<to, through: io)
+            let failure = io.punch(
+                segment.file.descriptor, offset: from * Geometry.block,
+                length: (to - from) * Geometry.block)
+            if failure != 0, failure != EOPNOTSUPP {
+                throw .system(failure, "give saved content's space back", segment.file.path)
+            }
+        }
+    }
+
+    /// Reads the batches' headers to know which rows stand for them.
+    private func removeRows(
+        of segment: SaveSegment, _ volume: Volume, _ range: Range<Int>, through io: any BlockIO
+    ) throws(TrackStoreError) {
+        let memory = AlignedMemory(count: Geometry.block)
+        var keys: [[UInt8]] = []
+        var place = range.lowerBound
+        while place < range.upperBound {
+            var operations = [
+                BlockOperation(
+                    kind: .read, file: segment.file.descriptor, memory: memory.start,
+                    length: Geometry.block, offset: place * Geometry.block)
+            ]
+            io.perform(&operations)
+            guard operations[0].failure == 0,
+                let batch = SegmentCodec.decode(
+                    volume: volume.number, segment: segment.number, number: nil,
+                    nonce: segment.nonce, place: place, from: memory.start)
+            else { break }
+            keys += batch.entries.map { Key.saved(volume.number, $0) }
+            place += batch.blocks
+            if keys.count >= Self.group { try remove(&keys) }
+        }
+        try remove(&keys)
+    }
+
+    private func remove(_ keys: inout [[UInt8]]) throws(TrackStoreError) {
+        guard !keys.isEmpty else { return }
+        let removed = keys
+        try catalogue.write { (transaction) throws(TrackStoreError) in
+            for key in removed { try transaction.delete(.saved, key) }
+        }
+        keys.removeAll()
+    }
+}

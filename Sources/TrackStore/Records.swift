@@ -1,0 +1,275 @@
+import TrackBitmap
+
+/// A row's key: numbers in big-endian order, one after the other.
+struct Key {
+    private(set) var bytes: [UInt8] = []
+
+    func adding<Number: FixedWidthInteger & BitwiseCopyable>(_ number: Number) -> Key {
+        var key = self
+        withUnsafeBytes(of: number.bigEndian) { key.bytes.append(contentsOf: $0) }
+        return key
+    }
+
+    static func volume(_ volume: UInt16) -> [UInt8] { Key().adding(volume).bytes }
+    static func point(_ volume: UInt16, _ sequence: UInt64) -> [UInt8] {
+        Key().adding(volume).adding(sequence).bytes
+    }
+    static func page(_ target: UInt16, _ page: Int) -> [UInt8] {
+        Key().adding(target).adding(UInt32(page)).bytes
+    }
+    static func segment(_ volume: UInt16, _ segment: UInt32) -> [UInt8] {
+        Key().adding(volume).adding(segment).bytes
+    }
+    static func saved(_ volume: UInt16, _ entry: SavedEntry) -> [UInt8] {
+        Key().adding(volume).adding(entry.track).adding(entry.sequence).adding(entry.segment)
+            .adding(entry.block).bytes
+    }
+    static let nextSequence = Array("nextSequence".utf8)
+    static let removedPrefix = Array("removed/".utf8)
+    /// Notes that a deleted volume's files may still be there.
+    static func removed(_ volume: String) -> [UInt8] { removedPrefix + Array(volume.utf8) }
+}
+
+/// Reads the numbers of a key.
+struct KeyReader {
+    private let bytes: UnsafeRawBufferPointer
+    private var position = 0
+
+    init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+    mutating func take<Number: FixedWidthInteger & BitwiseCopyable>(_: Number.Type) -> Number {
+        guard position + MemoryLayout<Number>.size <= bytes.count else { return 0 }
+        let number = bytes.loadUnaligned(fromByteOffset: position, as: Number.self)
+        position += MemoryLayout<Number>.size
+        return Number(bigEndian: number)
+    }
+}
+
+/// A row that is stored as bytes. A stored row that cannot be read means a damaged store.
+protocol Record {
+    var bytes: [UInt8] { get }
+    init?(_ reader: inout ByteReader)
+}
+
+extension Record {
+    init(row: UnsafeRawBufferPointer, _ place: String) throws(TrackStoreError) {
+        guard let start = row.baseAddress else {
+            throw TrackStoreError(.damaged, "an empty row in the index", place: place)
+        }
+        var reader = ByteReader(start, count: row.count)
+        guard let record = Self(&reader) else {
+            throw TrackStoreError(.damaged, "an unreadable row in the index", place: place)
+        }
+        self = record
+    }
+}
+
+extension [UInt8] {
+    fileprivate mutating func put<Number: FixedWidthInteger & BitwiseCopyable>(_ number: Number) {
+        Swift.withUnsafeBytes(of: number.littleEndian) { append(contentsOf: $0) }
+    }
+
+    fileprivate mutating func put(_ text: String) {
+        put(UInt32(text.utf8.count))
+        append(contentsOf: text.utf8)
+    }
+}
+
+struct NumberRecord: Record {
+    var number: UInt64
+    var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.put(number)
+        return bytes
+    }
+    init(_ number: UInt64) { self.number = number }
+    init?(_ reader: inout ByteReader) { number = reader.take(UInt64.self) }
+}
+
+struct VolumeRecord: Record {
+    var capacity: UInt64
+    var multiplier: UInt32
+
+    init(capacity: UInt64, multiplier: UInt32) {
+        self.capacity = capacity
+        self.multiplier = multiplier
+    }
+
+    var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.put(capacity)
+        bytes.put(multiplier)
+        return bytes
+    }
+
+    init?(_ reader: inout ByteReader) {
+        guard reader.remaining >= 12 else { return nil }
+        capacity = reader.take(UInt64.self)
+        multiplier = reader.take(UInt32.self)
+    }
+}
+
+struct PointRecord: Record, Equatable {
+    var time: Int64
+    var capacity: UInt64
+    var tag: String
+
+    init(time: Int64, capacity: UInt64, tag: String) {
+        self.time = time
+        self.capacity = capacity
+        self.tag = tag
+    }
+
+    var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.put(time)
+        bytes.put(capacity)
+        bytes.put(tag)
+        return bytes
+    }
+
+    init?(_ reader: inout ByteReader) {
+        time = reader.take(Int64.self)
+        capacity = reader.take(UInt64.self)
+        guard reader.remaining >= 4, let tag = reader.takeText(Int(reader.take(UInt32.self)))
+        else { return nil }
+        self.tag = tag
+    }
+}
+
+struct RelationshipRecord: Record {
+    var source: UInt16
+    var copying: Bool
+    var sequence: UInt64
+    var capacity: UInt64
+    var tag: String
+
+    init(source: UInt16, copying: Bool, sequence: UInt64, capacity: UInt64, tag: String) {
+        self.source = source
+        self.copying = copying
+        self.sequence = sequence
+        self.capacity = capacity
+        self.tag = tag
+    }
+
+    var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.put(source)
+        bytes.put(UInt16(copying ? 1 : 0))
+        bytes.put(sequence)
+        bytes.put(capacity)
+        bytes.put(tag)
+        return bytes
+    }
+
+    init?(_ reader: inout ByteReader) {
+        source = reader.take(UInt16.self)
+        copying = reader.take(UInt16.self) != 0
+        sequence = reader.take(UInt64.self)
+        capacity = reader.take(UInt64.self)
+        guard reader.remaining >= 4, let tag = reader.takeText(Int(reader.take(UInt32.self)))
+        else { return nil }
+        self.tag = tag
+    }
+}
+
+/// Where a volume's log goes on after the entries that are in the index.
+struct TailRecord: Record {
+    var segment: UInt32
+    var block: UInt32
+    var batch: UInt64
+
+    init(segment: UInt32, block: UInt32, batch: UInt64) {
+        self.segment = segment
+        self.block = block
+        self.batch = batch
+    }
+
+    var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.put(segment)
+        bytes.put(block)
+        bytes.put(batch)
+        return bytes
+    }
+
+    init?(_ reader: inout ByteReader) {
+        guard reader.remaining >= 16 else { return nil }
+        segment = reader.take(UInt32.self)
+        block = reader.take(UInt32.self)
+        batch = reader.take(UInt64.self)
+    }
+}
+
+/// What is known of a segment without reading it.
+struct SegmentRecord: Record {
+    var usedBlocks: UInt32
+    var deadBlocks: UInt32
+    var marks: [SequenceMark]
+
+    init(usedBlocks: UInt32, deadBlocks: UInt32, marks: [SequenceMark]) {
+        self.usedBlocks = usedBlocks
+        self.deadBlocks = deadBlocks
+        self.marks = marks
+    }
+
+    var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.put(usedBlocks)
+        bytes.put(deadBlocks)
+        bytes.put(UInt32(marks.count))
+        for mark in marks {
+            bytes.put(mark.block)
+            bytes.put(mark.sequence)
+        }
+        return bytes
+    }
+
+    init?(_ reader: inout ByteReader) {
+        usedBlocks = reader.take(UInt32.self)
+        deadBlocks = reader.take(UInt32.self)
+        let count = Int(reader.take(UInt32.self))
+        guard reader.remaining == count * 12 else { return nil }
+        marks = []
+        for _ in 0..<count {
+            let block = reader.take(UInt32.self)
+            marks.append(SequenceMark(block: block, sequence: reader.take(UInt64.self)))
+        }
+    }
+}
+
+/// From this block of the segment on, nothing newer than `sequence` was saved before the next mark.
+struct SequenceMark: Equatable {
+    var block: UInt32
+    var sequence: UInt64
+}
+
+/// The value of a saved entry: masks, then a checksum a block with data. The rest of it is its key.
+struct SavedRecord: Record {
+    var mask: UInt16
+    var zeroMask: UInt16
+    var checksums = InlineArray<16, UInt32>(repeating: 0)
+
+    init(_ entry: SavedEntry) {
+        mask = entry.mask
+        zeroMask = entry.zeroMask
+        checksums = entry.checksums
+    }
+
+    var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(4 + 4 * 16)
+        bytes.put(mask)
+        bytes.put(zeroMask)
+        for index in 0..<(mask & ~zeroMask).nonzeroBitCount { bytes.put(checksums[index]) }
+        return bytes
+    }
+
+    init?(_ reader: inout ByteReader) {
+        mask = reader.take(UInt16.self)
+        zeroMask = reader.take(UInt16.self)
+        let count = (mask & ~zeroMask).nonzeroBitCount
+        guard reader.remaining == 4 * count, zeroMask & ~mask == 0 else { return nil }
+        for index in 0..<count { checksums[index] = reader.take(UInt32.self) }
+    }
+}

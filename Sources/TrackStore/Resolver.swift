@@ -1,0 +1,235 @@
+import Glibc
+import TrackBitmap
+
+/// A volume as it is, or as it was at a point.
+struct ResolverView {
+    var volume: Volume
+    var point: Point?
+}
+
+/// Some blocks of one track that somebody wants to read.
+struct Want {
+    var view: ResolverView
+    var track: UInt32
+    /// The blocks.
+    var mask: UInt16
+    /// Where they go: the blocks of `layout` lie one after the other from `memory` on.
+    var memory: UnsafeMutableRawPointer
+    var layout: UInt16
+    var failure: HostFailure?
+
+    fileprivate func place(of bit: Int) -> UnsafeMutableRawPointer {
+        memory + layout.rank(of: bit) * Geometry.block
+    }
+
+    fileprivate var isDone = false
+    fileprivate var mustRetry = false
+
+    init(
+        _ volume: Volume, at point: Point? = nil, track: UInt32, mask: UInt16,
+        into memory: UnsafeMutableRawPointer, layout: UInt16
+    ) {
+        view = ResolverView(volume: volume, point: point)
+        self.track = track
+        self.mask = mask
+        self.memory = memory
+        self.layout = layout
+    }
+}
+
+/// Reads volumes and points as the algebra defines it, without keeping anybody from writing.
+///
+///     read(V, t)      = the relationship's source at its point, if t is pending; else V's file
+///     read(V at p, t) = block by block the first save at or after p; else read(V, t)
+///
+/// Everything is looked up first, then read in one batch, then checked: the stamps of tracks whose
+/// points were read, and that the points are still live. Where a check fails, a writer has overtaken the
+/// look-up, and the want is looked up again. One resolver serves one thread.
+final class Resolver {
+    private let stamps: Stamps
+    private let index: IndexReader
+    private let io: any BlockIO
+    private var operations: [BlockOperation] = []
+    /// For each operation the wants it serves.
+    private var owners: [ClosedRange<Int>] = []
+    private var stampChecks: [(want: Int, index: Int, value: UInt64)] = []
+    private var pointChecks: [(want: Int, point: Point)] = []
+    private var checksums: [(want: Int, memory: UnsafeMutableRawPointer, value: UInt32)] = []
+    /// Wants whose segment was gone when they were looked up.
+    private var missing: [Int] = []
+    private var found: [SavedEntry] = []
+    /// Bytes that one operation reads at most.
+    private let longest: Int
+
+    private static let attempts = 10_000
+
+    init(stamps: Stamps, index: IndexReader, io: any BlockIO, longest: Int = 1 << 20) {
+        self.longest = longest
+        self.stamps = stamps
+        self.index = index
+        self.io = io
+    }
+
+    /// Reads all wants; each is done or has a failure afterwards.
+    func read(_ wants: inout [Want]) {
+        for _ in 0..<Self.attempts {
+            clear()
+            var isOpen = false
+            for number in wants.indices where !wants[number].isDone {
+                isOpen = true
+                wants[number].mustRetry = false
+                resolve(number, &wants)
+            }
+            guard isOpen else { return }
+            io.perform(&operations)
+            check(&wants)
+        }
+        for number in wants.indices where !wants[number].isDone {
+            wants[number].failure = .inputOutput
+        }
+    }
+
+    private func clear() {
+        operations.removeAll(keepingCapacity: true)
+        owners.removeAll(keepingCapacity: true)
+        stampChecks.removeAll(keepingCapacity: true)
+        pointChecks.removeAll(keepingCapacity: true)
+        checksums.removeAll(keepingCapacity: true)
+        missing.removeAll(keepingCapacity: true)
+    }
+
+    private func resolve(_ number: Int, _ wants: inout [Want]) {
+        let want = wants[number]
+        do throws(TrackStoreError) {
+            if let point = want.view.point {
+                try resolve(want.mask, of: want, number, at: point, of: want.view.volume)
+            } else {
+                try resolve(want.mask, of: want, number, in: want.view.volume)
+            }
+        } catch {
+            wants[number].failure = HostFailure(error)
+        }
+    }
+
+    /// read(V at p, t)
+    private func resolve(
+        _ mask: UInt16, of want: Want, _ number: Int, at point: Point, of volume: Volume
+    ) throws(TrackStoreError) {
+        pointChecks.append((number, point))
+        let stamp = stamps.index(volume: volume.number, track: want.track)
+        stampChecks.append((number, stamp, stamps.load(stamp)))
+        try index.find(volume, track: want.track, from: point.sequence, into: &found)
+        var rest = mask
+        for entry in found {
+            let hit = entry.mask & rest
+            guard hit != 0 else { continue }
+            rest &= ~hit
+            try take(hit, of: want, number, from: entry, volume)
+        }
+        if rest != 0 { try resolve(rest, of: want, number, in: volume) }
+    }
+
+    /// read(V, t)
+    private func resolve(
+        _ mask: UInt16, of want: Want, _ number: Int, in volume: Volume
+    ) throws(TrackStoreError) {
+        if volume.presentsPoint, let relationship = volume.inbound,
+            relationship.pending.contains(Int(want.track))
+        {
+            guard let point = relationship.point else {
+                throw TrackStoreError(.damaged, "a pending track without a point", place: volume.path)
+            }
+            return try resolve(mask, of: want, number, at: point, of: relationship.source)
+        }
+        let file = try volume.file()
+        let start = Int(want.track) * Geometry.track
+        var bit = 0
+        while let run = mask.run(from: bit) {
+            bit = run.upperBound
+            add(file, start + run.lowerBound * Geometry.block, run, of: want, number)
+        }
+    }
+
+    private func take(
+        _ hit: UInt16, of want: Want, _ number: Int, from entry: SavedEntry, _ volume: Volume
+    ) throws(TrackStoreError) {
+        for bit in 0..<Geometry.blocksPerTrack where hit & entry.zeroMask & (1 << UInt16(bit)) != 0 {
+            memset(want.place(of: bit), 0, Geometry.block)
+        }
+        let data = hit & entry.dataMask
+        guard data != 0 else { return }
+        guard let file = volume.log.file(of: entry.segment) else {
+            // The segment can only be gone with every point that needs it: a second look will tell.
+            missing.append(number)
+            return
+        }
+        for bit in 0..<Geometry.blocksPerTrack where data & (1 << UInt16(bit)) != 0 {
+            let rank = entry.rank(of: bit)
+            let offset = (Int(entry.block) + rank) * Geometry.block
+            add(file, offset, bit..<bit + 1, of: want, number)
+            checksums.append((number, want.place(of: bit), entry.checksums[rank]))
+        }
+    }
+
+    /// Adds a read of consecutive blocks that lie together in the file, to the operation before where it
+    /// goes on from there.
+    private func add(_ file: Int32, _ offset: Int, _ run: Range<Int>, of want: Want, _ number: Int) {
+        var offset = offset
+        var bit = run.lowerBound
+        while bit < run.upperBound {
+            let memory = want.place(of: bit)
+            var end = bit + 1
+            while end < run.upperBound, want.place(of: end) == memory + (end - bit) * Geometry.block {
+                end += 1
+            }
+            append(file, offset, (end - bit) * Geometry.block, memory, number)
+            offset += (end - bit) * Geometry.block
+            bit = end
+        }
+    }
+
+    private func append(
+        _ file: Int32, _ offset: Int, _ length: Int, _ memory: UnsafeMutableRawPointer, _ number: Int
+    ) {
+        if let last = operations.last, last.file == file, last.offset + last.length == offset,
+            last.memory + last.length == memory, last.length + length <= longest
+        {
+            operations[operations.count - 1].length += length
+            owners[owners.count - 1] = owners[owners.count - 1].lowerBound...number
+            return
+        }
+        operations.append(
+            BlockOperation(kind: .read, file: file, memory: memory, length: length, offset: offset))
+        owners.append(number...number)
+    }
+
+    private func check(_ wants: inout [Want]) {
+        for want in missing { wants[want].mustRetry = true }
+        for (want, index, value) in stampChecks where stamps.load(index) != value {
+            wants[want].mustRetry = true
+        }
+        for (want, point) in pointChecks where !point.live {
+            if wants[want].view.point === point {
+                wants[want].failure = .gone
+            } else {
+                wants[want].mustRetry = true
+            }
+        }
+        for (number, operation) in operations.enumerated() where operation.failure != 0 {
+            for want in owners[number] where !wants[want].isDone && wants[want].failure == nil {
+                wants[want].failure = HostFailure(errno: operation.failure)
+            }
+        }
+        for (want, memory, value) in checksums
+        where !wants[want].mustRetry && wants[want].failure == nil
+            && Checksum.crc32c(memory, count: Geometry.block) != value
+        {
+            wants[want].failure = .inputOutput
+        }
+        for number in wants.indices where !wants[number].isDone {
+            if wants[number].failure == .gone { wants[number].mustRetry = false }
+            if wants[number].mustRetry { wants[number].failure = nil }
+            wants[number].isDone = !wants[number].mustRetry
+        }
+    }
+}

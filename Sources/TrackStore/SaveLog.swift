@@ -1,0 +1,290 @@
+import Glibc
+import Synchronization
+import TrackBitmap
+
+/// Where a volume's old content is saved: append-only segments of self-describing batches.
+///
+/// A batch is appended with one write while the log's monitor is held, and entered in the pending index
+/// before the monitor is let go. So batches are complete in the order of their places; a sync that begins
+/// when a batch is complete covers all before it; and whoever takes the pending entries together with the
+/// log's end misses no entry before that end. A segment is synced before the next one is begun. What is
+/// durable is therefore always a front of the log.
+///
+/// An entry may be found before it is durable: it tells the truth, since the blocks it stands for are
+/// not overwritten until it is. It is committed to LMDB only once it is durable.
+final class SaveLog: Sendable {
+    /// A place in the log: the end of a batch.
+    struct Position: Comparable {
+        var segment: UInt32
+        var block: Int
+
+        static func < (left: Position, right: Position) -> Bool {
+            (left.segment, left.block) < (right.segment, right.block)
+        }
+    }
+
+    struct State {
+        var segments: [SaveSegment] = []
+        var nextNumber: UInt32 = 1
+        /// Everything before it is durable.
+        var durable = Position(segment: 0, block: 0)
+        var isSyncing = false
+        /// A sync failed: what it was to cover may be lost, so nothing may be overwritten on the
+        /// strength of a later one. The log takes nothing more until the store is opened again.
+        var failure: Int32 = 0
+        var hasDirectory = false
+        /// The tail that belongs to the entries that are being committed.
+        var committing: TailRecord?
+        /// Segments whose record in the index is out of date.
+        var changed: Set<UInt32> = []
+    }
+
+    let volume: UInt16
+    let directory: String
+    let pending = PendingIndex()
+    let state: Monitor<State>
+    /// The segments' files for readers, who must not wait while a batch is being written.
+    let files = Monitor<[UInt32: OpenFile]>([:])
+    let live = Atomic<Int>(0)
+
+    private static let smallest = (1 << 20) / Geometry.block
+    private static let largest = (64 << 20) / Geometry.block
+
+    init(volume: UInt16, directory: String) {
+        self.volume = volume
+        self.directory = directory
+        state = Monitor(State())
+    }
+
+    /// Blocks that live batches and their headers take.
+    var liveBlocks: Int { live.load(ordering: .acquiring) }
+
+    /// The file of a segment; nil where it is gone.
+    func file(of segment: UInt32) -> Int32? { files.withLock { $0[segment]?.descriptor } }
+
+    /// Appends a batch: `memory` has room for the header in its first block and then holds the entries'
+    /// data blocks. Gives the entries their places. Throws with nothing appended.
+    func append(
+        _ entries: inout [SavedEntry], memory: UnsafeMutableRawPointer, dataBlocks: Int,
+        through io: any BlockIO
+    ) throws(TrackStoreError) -> Position {
+        let blocks = 1 + dataBlocks
+        return try state.withLock { (state) throws(TrackStoreError) in
+            try check(state)
+            if state.segments.last.map({ $0.usedBlocks + blocks > $0.sizeBlocks }) ?? true {
+                try beginSegment(&state, atLeast: blocks + 1, through: io)
+            }
+            let last = state.segments.count - 1
+            let segment = state.segments[last]
+            place(&entries, in: segment)
+            let batch = SegmentCodec.Batch(
+                volume: volume, segment: segment.number, number: segment.batches,
+                nonce: segment.nonce, entries: entries)
+            SegmentCodec.encode(batch, into: memory)
+            var operations = [
+                BlockOperation(
+                    kind: .write, file: segment.file.descriptor, memory: memory,
+                    length: blocks * Geometry.block, offset: segment.usedBlocks * Geometry.block)
+            ]
+            io.perform(&operations)
+            if operations[0].failure != 0 {
+                throw .system(operations[0].failure, "save old content", segment.file.path)
+            }
+            state.segments[last].mark(batch.newestSequence, at: segment.usedBlocks)
+            state.segments[last].usedBlocks += blocks
+            state.segments[last].batches += 1
+            state.changed.insert(segment.number)
+            pending.append(entries)
+            live.add(blocks, ordering: .acquiringAndReleasing)
+            return Position(segment: segment.number, block: segment.usedBlocks + blocks)
+        }
+    }
+
+    private func check(_ state: State) throws(TrackStoreError) {
+        guard state.failure == 0 else {
+            throw .system(state.failure, "save old content after a failed sync", directory)
+        }
+    }
+
+    private func place(_ entries: inout [SavedEntry], in segment: SaveSegment) {
+        var block = segment.usedBlocks + 1
+        for index in entries.indices {
+            entries[index].segment = segment.number
+            entries[index].block = UInt32(block)
+            block += entries[index].dataBlocks
+        }
+    }
+
+    /// Returns when everything before `position` is durable. One thread syncs for all that wait: what is
+    /// complete when it begins is covered by it.
+    func sync(through position: Position, by io: any BlockIO) throws(TrackStoreError) {
+        while true {
+            let file = try state.withLock(waitingWhile: { state in
+                state.isSyncing && state.failure == 0 && state.durable < position
+            }) { (state) throws(TrackStoreError) -> (OpenFile, Position)? in
+                guard state.durable < position else { return nil }
+                try check(state)
+                // A segment that is gone was needed by no point any more.
+                guard let last = state.segments.last, last.number >= position.segment,
+                    state.segments.contains(where: { $0.number == position.segment })
+                else { return nil }
+                state.isSyncing = true
+                return (last.file, Position(segment: last.number, block: last.usedBlocks))
+            }
+            guard let (open, end) = file else { return }
+            let failure = io.sync(open.descriptor)
+            state.withLock { state in
+                state.isSyncing = false
+                if failure != 0 { state.failure = failure }
+                if failure == 0, state.durable < end { state.durable = end }
+            }
+            state.notifyAll()
+        }
+    }
+
+    /// Syncs the segment that is full and makes a new one, twice as large as the last up to a limit.
+    private func beginSegment(
+        _ state: inout State, atLeast blocks: Int, through io: any BlockIO
+    ) throws(TrackStoreError) {
+        if let last = state.segments.last {
+            let end = Position(segment: last.number, block: last.usedBlocks)
+            if state.durable < end {
+                let failure = io.sync(last.file.descriptor)
+                guard failure == 0 else {
+                    state.failure = failure
+                    throw .system(failure, "sync saved content", last.file.path)
+                }
+                state.durable = end
+            }
+        }
+        if !state.hasDirectory {
+            try Files.makeDirectory(directory)
+            try Files.syncDirectory(directory + "/..")
+            state.hasDirectory = true
+        }
+        let wanted = min((state.segments.last?.sizeBlocks ?? 0) * 2, Self.largest)
+        let size = max(wanted, Self.smallest, blocks)
+        let segment = try makeSegment(number: state.nextNumber, sizeBlocks: size, through: io)
+        state.nextNumber += 1
+        state.segments.append(segment)
+        files.withLock { $0[segment.number] = segment.file }
+        live.add(1, ordering: .acquiringAndReleasing)
+    }
+
+    private func makeSegment(
+        number: UInt32, sizeBlocks: Int, through io: any BlockIO
+    ) throws(TrackStoreError) -> SaveSegment {
+        let path = directory + "/" + SaveSegment.name(number)
+        let file = try OpenFile(path, create: true)
+        do throws(TrackStoreError) {
+            let full = io.reserve(
+                file.descriptor, offset: 0, length: sizeBlocks * Geometry.block)
+            guard full == 0 else { throw .system(full, "reserve space to save in", path) }
+            let nonce = UInt64.random(in: 1...UInt64.max)
+            let header = AlignedMemory(count: Geometry.block)
+            SegmentCodec.encodeSegmentHeader(
+                volume: volume, segment: number, nonce: nonce, into: header.start)
+            var operations = [
+                BlockOperation(
+                    kind: .write, file: file.descriptor, memory: header.start,
+                    length: Geometry.block, offset: 0)
+            ]
+            io.perform(&operations)
+            guard operations[0].failure == 0 else {
+                throw .system(operations[0].failure, "begin a save segment", path)
+            }
+            try Files.syncDirectory(directory)
+            return SaveSegment(
+                number: number, file: file, nonce: nonce, sizeBlocks: sizeBlocks, usedBlocks: 1)
+        } catch {
+            // The space is wanted back at once; if the name stays, the next start removes it.
+            unlink(path)
+            throw error
+        }
+    }
+}
+
+// What is taken out of the log again, and what the index must know of it.
+extension SaveLog {
+    /// What a commit of the index stores for this volume.
+    struct Unindexed {
+        var entries: [SavedEntry]
+        var tail: TailRecord?
+        var segments: [(number: UInt32, record: SegmentRecord)]
+    }
+
+    /// The entries that are not in LMDB, made durable, with the place up to which they go. `finishCommit`
+    /// must follow once they are.
+    func takeUnindexed(through io: any BlockIO) throws(TrackStoreError) -> Unindexed {
+        let (taken, end) = state.withLock { state -> (Unindexed, Position?) in
+            let entries = pending.take()
+            if state.committing == nil, let last = state.segments.last {
+                state.committing = TailRecord(
+                    segment: last.number, block: UInt32(last.usedBlocks), batch: last.batches)
+            }
+            let changed = state.segments.filter { state.changed.contains($0.number) }
+            let taken = Unindexed(
+                entries: entries, tail: state.committing,
+                segments: changed.map { ($0.number, $0.record) })
+            state.changed.removeAll()
+            let end = state.committing.map {
+                Position(segment: $0.segment, block: Int($0.block))
+            }
+            return (taken, end)
+        }
+        do throws(TrackStoreError) {
+            if let end { try sync(through: end, by: io) }
+        } catch {
+            restore(taken)
+            throw error
+        }
+        return taken
+    }
+
+    /// The commit did not happen: the same entries are given out again.
+    func restore(_ taken: Unindexed) {
+        state.withLock { $0.changed.formUnion(taken.segments.map(\.number)) }
+    }
+
+    /// What was taken is in LMDB.
+    func finishCommit() {
+        state.withLock { state in
+            pending.release()
+            state.committing = nil
+        }
+    }
+
+    /// Gives up everything that was saved before `oldest` only: it counts no more from now on, and the
+    /// reclaimer gives its space back. Segments without anything live leave the log.
+    func release(before oldest: UInt64) -> DeadSpace {
+        state.withLock { state in
+            var dead = DeadSpace()
+            var kept: [SaveSegment] = []
+            for var segment in state.segments {
+                let front = segment.deadFront(before: oldest)
+                if front >= segment.usedBlocks {
+                    live.subtract(segment.liveBlocks, ordering: .acquiringAndReleasing)
+                    dead.segments.append(segment)
+                    state.changed.remove(segment.number)
+                    continue
+                }
+                if front > segment.deadBlocks {
+                    live.subtract(front - segment.deadBlocks, ordering: .acquiringAndReleasing)
+                    dead.fronts.append((segment, max(segment.deadBlocks, 1), front))
+                    segment.deadBlocks = front
+                    state.changed.insert(segment.number)
+                }
+                kept.append(segment)
+            }
+            state.segments = kept
+            return dead
+        }
+    }
+
+    /// Readers are gone from these segments: their files may be closed.
+    func forget(_ segments: [SaveSegment]) {
+        files.withLock { files in
+            for segment in segments { files[segment.number] = nil }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+import Glibc
+import Synchronization
+import TrackBitmap
+
+/// A storage system out of plain files: volumes, their points, and the relationships between them.
+///
+/// One directory belongs to one store at a time. Hosts go through `HostChannel`, any number of them side
+/// by side. The control functions block their thread until what they did is durable; they may be called
+/// from any thread that may block, and are done one after the other.
+///
+///     <directory>/lock           held while the store is open
+///     <directory>/volumes/<id>   the volumes, sparse raw files
+///     <directory>/saves/<id>/    what was saved of them, in segments
+///     <directory>/index/         one LMDB environment
+public final class TrackStore: Sendable {
+    /// What is fixed when a store is opened.
+    public struct Configuration: Sendable {
+        /// The storage directory; made when it is missing.
+        public var directory: String
+        /// Address space for the index, which bounds its size. Bytes.
+        public var indexCapacity: Int = 64 << 30
+        /// True: plain system calls even where the kernel has io_uring.
+        public var avoidsRing = false
+        /// A disk to stand in for the real one; for tests.
+        package var makeIO: BlockIOFactory?
+
+        /// The defaults for a directory.
+        public init(directory: String) { self.directory = directory }
+    }
+
+    let directory: String
+    let makeIO: BlockIOFactory
+    let tell: @Sendable (TrackStoreFact) -> Void
+    let catalogue: Catalogue
+    let epochs = Epochs()
+    let stamps = Stamps()
+    let index: SavedIndex
+    let copier: BackgroundCopier
+    let reclaimer: Reclaimer
+    let volumes = Monitor<[UInt16: Volume]>([:])
+    /// Control functions are done one after the other.
+    let control = Monitor(ControlState())
+    /// Volumes on which an instant is being taken.
+    let busy = Monitor<Set<UInt16>>([])
+    private let running = Atomic<Bool>(true)
+    private let lock: StoreLock
+    private let threads = Monitor<[EngineThread]>([])
+
+    /// Opens a storage directory, or makes it, and brings it up to the last durable instant.
+    ///
+    /// `facts` is called from the engine's own threads and the hosts'. Errors: `inUse` where another
+    /// store has the directory, `damaged`, `noSpace`, `inputOutput`.
+    public init(
+        _ configuration: Configuration, facts: @escaping @Sendable (TrackStoreFact) -> Void = { _ in }
+    ) throws(TrackStoreError) {
+        directory = configuration.directory
+        tell = facts
+        let avoidsRing = configuration.avoidsRing
+        let makeIO = configuration.makeIO ?? { avoidsRing ? PlainIO() : RingIO.orPlain() }
+        self.makeIO = makeIO
+        Files.raiseOpenFileLimit()
+        try Files.makeDirectory(directory)
+        lock = try StoreLock(directory + "/lock")
+        for name in ["volumes", "saves", "index"] {
+            try Files.makeDirectory(directory + "/" + name)
+        }
+        try Files.syncDirectory(directory)
+        catalogue = try Catalogue(
+            path: directory + "/index", mapSize: configuration.indexCapacity)
+        index = SavedIndex(catalogue: catalogue, makeIO: makeIO, tell: facts)
+        copier = BackgroundCopier(
+            catalogue: catalogue, index: index, stamps: stamps, epochs: epochs, makeIO: makeIO,
+            tell: facts)
+        reclaimer = Reclaimer(
+            catalogue: catalogue, index: index, epochs: epochs, makeIO: makeIO, tell: facts)
+        try load()
+        try start()
+    }
+
+    private func start() throws(TrackStoreError) {
+        let (index, copier, reclaimer) = (index, copier, reclaimer)
+        let committerThread = try EngineThread("index") { index.run() }
+        let copierThread = try EngineThread("copy") { copier.run() }
+        let reclaimerThread = try EngineThread("reclaim") { reclaimer.run() }
+        threads.withLock { $0 = [committerThread, copierThread, reclaimerThread] }
+    }
+
+    deinit { abandon() }
+
+    var isOpen: Bool { running.load(ordering: .sequentiallyConsistent) }
+
+    func checkOpen() throws(TrackStoreError) {
+        guard isOpen else { throw TrackStoreError(.closed, "the store is closed", place: directory) }
+    }
+
+    /// Makes everything durable and gives the directory up. Requests of hosts fail with `.gone` from now
+    /// on. Closing twice is closing once. Where something cannot be made durable, the first error is
+    /// thrown, and the store is closed all the same: what is missing is found again at the next start.
+    public func close() throws(TrackStoreError) {
+        guard stopThreads() else { return }
+        var failure: TrackStoreError?
+        let io = PlainIO()
+        do throws(TrackStoreError) { try index.commit(through: io) } catch { failure = error }
+        do throws(TrackStoreError) {
+            try makeDurable(sortedVolumes(), through: io)
+        } catch { failure = failure ?? error }
+        catalogue.close()
+        lock.release()
+        if let failure { throw failure }
+    }
+
+    /// Gives the directory up as a killed process would: nothing that is in memory only is kept.
+    package func abandon() {
+        guard stopThreads() else { return }
+        catalogue.close()
+        lock.release()
+    }
+
+    /// False where it has been done before.
+    private func stopThreads() -> Bool {
+        guard control.withLock({ _ in running.exchange(false, ordering: .sequentiallyConsistent) })
+        else { return false }
+        epochs.quiesce()
+        index.stop()
+        copier.stop()
+        reclaimer.stop()
+        for thread in threads.withLock({ $0 }) { thread.join() }
+        return true
+    }
+
+    func volume(_ id: String) throws(TrackStoreError) -> Volume {
+        guard let number = Volume.number(id) else {
+            throw TrackStoreError(
+                .invalidArgument, "a volume's id is four hexadecimal digits", place: id)
+        }
+        guard let volume = volumes.withLock({ $0[number] }) else {
+            throw TrackStoreError(.unknownVolume, "there is no volume '\(id)'", place: id)
+        }
+        return volume
+    }
+
+    func volumes(_ ids: [String]) throws(TrackStoreError) -> [Volume] {
+        var found: [Volume] = []
+        var seen: Set<UInt16> = []
+        for id in ids {
+            let volume = try volume(id)
+            if seen.insert(volume.number).inserted { found.append(volume) }
+        }
+        return found
+    }
+
+    func sortedVolumes() -> [Volume] {
+        volumes.withLock { Array($0.values) }.sorted { $0.number < $1.number }
+    }
+
+    func path(ofVolume number: UInt16) -> String { directory + "/volumes/" + Volume.name(number) }
+    func path(ofSaves number: UInt16) -> String { directory + "/saves/" + Volume.name(number) }
+}
+
+/// What control functions keep between calls.
+struct ControlState {
+    var nextSequence: UInt64 = 1
+    var instants: [ObjectIdentifier: Instant] = [:]
+
+    /// Points that are prepared on volumes of this store.
+    struct Instant {
+        /// Held so that its identity is not given to another group.
+        var group: InstantGroup
+        var points: [(volume: Volume, point: Point)]
+    }
+}
+
+/// The sign that a directory has an owner: an advisory lock, which goes with the process.
+final class StoreLock: Sendable {
+    private let file: Atomic<Int32>
+
+    init(_ path: String) throws(TrackStoreError) {
+        let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw .system(errno, "open the lock file", path) }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let number = errno
+            Glibc.close(descriptor)
+            if number == EWOULDBLOCK {
+                throw TrackStoreError(
+                    .inUse, "the storage directory is in use by another store", place: path)
+            }
+            throw .system(number, "lock the storage directory", path)
+        }
+        file = Atomic(descriptor)
+    }
+
+    deinit { release() }
+
+    func release() {
+        let descriptor = file.exchange(-1, ordering: .acquiringAndReleasing)
+        if descriptor >= 0 { Glibc.close(descriptor) }
+    }
+}

@@ -1,0 +1,393 @@
+import Glibc
+import TrackBitmap
+
+/// Writes waves to volumes, saving first what points need.
+///
+/// One wave goes through these steps; each is one batch of I/O for all of its tracks:
+///
+///     lock its tracks and decide  →  read old blocks  →  put blocks together
+///       →  append what must be saved, make it durable, make it count  →  overwrite
+///       →  clear pending bits  →  unlock
+///
+/// A track that fails in one step is left out of the next ones, and the requests that touch it fail.
+/// One lane serves one thread.
+final class WriteLane {
+    let store: TrackStore
+    let io: any BlockIO
+    private let resolver: Resolver
+    private let index: IndexReader
+    private let saveMemory = AlignedMemory(count: (Wave.mostBlocks + 1) * Geometry.block)
+    private let staging = AlignedMemory(count: (Wave.mostBlocks + 1) * Geometry.block)
+    private let zeroes = AlignedMemory(count: Geometry.track)
+    private let tracks = Arena(pieceSize: 2 * Geometry.track)
+    private var touches: [TrackTouch] = []
+    private var wants: [Want] = []
+    private var entries: [SavedEntry] = []
+    private var operations: [BlockOperation] = []
+    private var found: [SavedEntry] = []
+    /// The sequence under which the wave saves.
+    private var sequence: UInt64 = 0
+
+    init(store: TrackStore, io: any BlockIO, index: IndexReader, resolver: Resolver) {
+        self.store = store
+        self.io = io
+        self.index = index
+        self.resolver = resolver
+    }
+
+    /// Does the writes; sets the failures of the requests they belong to.
+    func write(_ items: inout [WriteItem], of requests: inout [HostRequest], to volume: Volume) {
+        tracks.reset()
+        collectTouches(items)
+        do throws(TrackStoreError) {
+            try lockAndDecide(volume)
+        } catch {
+            for item in items { requests[item.request].failure = HostFailure(error) }
+            return
+        }
+        defer { unlock(volume) }
+        do throws(TrackStoreError) {
+            try makeRoom(volume)
+            let file = try volume.file()
+            let relationship = findPending(volume)
+            readOld(&items, volume)
+            assemble(items)
+            save(volume)
+            overwrite(items, volume, file)
+            if let relationship { clearPending(relationship) }
+        } catch {
+            for index in touches.indices { touches[index].failure = HostFailure(error) }
+        }
+        for item in items { requests[item.request].failure ?= failure(of: item) }
+    }
+
+    private func failure(of item: WriteItem) -> HostFailure? {
+        for touch in touches where touch.failure != nil {
+            let first = Int(touch.track) * Geometry.blocksPerTrack
+            if item.firstBlock < first + Geometry.blocksPerTrack, item.endBlock > first {
+                return touch.failure
+            }
+        }
+        return nil
+    }
+}
+
+infix operator ?= : AssignmentPrecedence
+
+/// Keeps the first failure.
+private func ?= (left: inout HostFailure?, right: HostFailure?) { if left == nil { left = right } }
+
+// Deciding.
+extension WriteLane {
+    private func collectTouches(_ items: [WriteItem]) {
+        touches.removeAll(keepingCapacity: true)
+        for item in items {
+            var block = item.firstBlock
+            while block < item.endBlock {
+                let track = block / Geometry.blocksPerTrack
+                let end = min(item.endBlock, (track + 1) * Geometry.blocksPerTrack)
+                let start = track * Geometry.blocksPerTrack
+                let index = touchIndex(UInt32(track))
+                touches[index].touched |= UInt16(blocks: block - start..<end - start)
+                block = end
+            }
+            for block in item.partialBlocks {
+                let index = touchIndex(UInt32(block / Geometry.blocksPerTrack))
+                touches[index].partial |= 1 << UInt16(block % Geometry.blocksPerTrack)
+            }
+        }
+    }
+
+    private func touchIndex(_ track: UInt32) -> Int {
+        if let index = touches.lastIndex(where: { $0.track == track }) { return index }
+        touches.append(TrackTouch(track: track))
+        return touches.count - 1
+    }
+
+    /// Takes all tracks or none, so that two waves never wait for each other, and decides in the same
+    /// breath what must be saved: on which side of an instant the wave falls is settled here.
+    private func lockAndDecide(_ volume: Volume) throws(TrackStoreError) {
+        try volume.state.withLock(waitingWhile: { state in
+            touches.contains { state.lockedTracks.contains($0.track) }
+        }) { (state) throws(TrackStoreError) in
+            guard !volume.isDeleted.load(ordering: .acquiring) else {
+                throw TrackStoreError(.unknownVolume, "the volume was deleted", place: volume.name)
+            }
+            try decide(&state, volume)
+            for touch in touches { state.lockedTracks.insert(touch.track) }
+        }
+    }
+
+    private func decide(
+        _ state: inout VolumeState, _ volume: Volume
+    ) throws(TrackStoreError) {
+        state.materialise()
+        sequence = state.saved.sequence
+        guard let newest = state.points.last else {
+            for index in touches.indices { touches[index].need = 0 }
+            return
+        }
+        for index in touches.indices {
+            let mask = try state.saved.mask(of: touches[index].track) {
+                (track) throws(TrackStoreError) in
+                try self.index.find(volume, track: track, from: newest.sequence, into: &found)
+                return found.reduce(0) { $0 | $1.mask }
+            }
+            touches[index].need = touches[index].touched & ~mask
+        }
+    }
+
+    /// Lets the oldest points go where there is no room for what must be saved. Then there may be
+    /// nothing left to save for, so the wave decides anew.
+    private func makeRoom(_ volume: Volume) throws(TrackStoreError) {
+        let blocks = touches.reduce(0) { $0 + $1.need.nonzeroBitCount }
+        guard blocks > 0, try store.makeRoom(on: volume, blocks: blocks + 1) else { return }
+        try volume.state.withLock { (state) throws(TrackStoreError) in try decide(&state, volume) }
+    }
+
+    private func unlock(_ volume: Volume) {
+        volume.state.withLock { state in
+            for touch in touches { state.lockedTracks.remove(touch.track) }
+        }
+        volume.state.notifyAll()
+    }
+
+    private func findPending(_ volume: Volume) -> Relationship? {
+        guard volume.presentsPoint, let relationship = volume.inbound else { return nil }
+        for index in touches.indices {
+            let track = touches[index].track
+            guard relationship.pending.contains(Int(track)) else { continue }
+            touches[index].isPending = true
+            touches[index].missing = volume.blocks(ofTrack: track) & ~touches[index].touched
+        }
+        return relationship
+    }
+}
+
+// Reading what was there.
+extension WriteLane {
+    private func readOld(_ items: inout [WriteItem], _ volume: Volume) {
+        wants.removeAll(keepingCapacity: true)
+        var place = saveMemory.start + Geometry.block
+        for index in touches.indices {
+            let touch = touches[index]
+            if touch.need != 0 {
+                touches[index].saved = place
+                wants.append(
+                    Want(
+                        volume, track: touch.track, mask: touch.need, into: place,
+                        layout: touch.need))
+                place += touch.need.nonzeroBitCount * Geometry.block
+            }
+            if touch.missing != 0 {
+                let memory = tracks.take(Geometry.track)
+                touches[index].copied = memory
+                wants.append(
+                    Want(
+                        volume, track: touch.track, mask: touch.missing, into: memory,
+                        layout: .max))
+            }
+        }
+        stage(&items, volume)
+        guard !wants.isEmpty else { return }
+        resolver.read(&wants)
+        for want in wants {
+            guard let failure = want.failure else { continue }
+            touches[touchIndex(want.track)].failure ?= failure
+        }
+    }
+
+    /// Gives items their staging places, and wants the blocks that they overwrite in part, unless these
+    /// are read to be saved anyway.
+    private func stage(_ items: inout [WriteItem], _ volume: Volume) {
+        var place = staging.start
+        for number in items.indices {
+            let item = items[number]
+            let partial = item.partialBlocks
+            if item.isZero, partial.isEmpty { continue }
+            items[number].staged = place
+            for block in partial {
+                let track = UInt32(block / Geometry.blocksPerTrack)
+                let bit = block % Geometry.blocksPerTrack
+                let mask = UInt16(1) << UInt16(bit)
+                guard touches[touchIndex(track)].need & mask == 0 else { continue }
+                wants.append(
+                    Want(
+                        volume, track: track, mask: mask,
+                        into: place + (block - item.firstBlock) * Geometry.block, layout: mask))
+            }
+            place += (item.endBlock - item.firstBlock) * Geometry.block
+        }
+    }
+
+    /// Puts the new blocks together in the staging places.
+    private func assemble(_ items: [WriteItem]) {
+        for item in items {
+            guard let staged = item.staged else { continue }
+            for block in item.partialBlocks {
+                let touch = touches[touchIndex(UInt32(block / Geometry.blocksPerTrack))]
+                let bit = block % Geometry.blocksPerTrack
+                guard let saved = touch.saved, touch.need & (1 << UInt16(bit)) != 0 else { continue }
+                memcpy(
+                    staged + (block - item.firstBlock) * Geometry.block,
+                    saved + touch.need.rank(of: bit) * Geometry.block, Geometry.block)
+            }
+            let inside = Int(item.offset) % Geometry.block
+            if let source = item.source {
+                memcpy(staged + inside, source, item.length)
+            } else {
+                memset(staged + inside, 0, item.length)
+            }
+        }
+    }
+}
+
+// Saving.
+extension WriteLane {
+    private func save(_ volume: Volume) {
+        let dataBlocks = makeEntries()
+        guard !entries.isEmpty else { return }
+        do throws(TrackStoreError) {
+            guard !store.index.isCongested else {
+                throw TrackStoreError(
+                    .noSpace, "the index cannot keep up", place: volume.name, errno: ENOSPC)
+            }
+            let end = try volume.log.append(
+                &entries, memory: saveMemory.start, dataBlocks: dataBlocks, through: io)
+            store.index.note(volume, entries: entries.count)
+            store.noteUsage(of: volume)
+            try volume.log.sync(through: end, by: io)
+        } catch {
+            for index in touches.indices where touches[index].need != 0 {
+                touches[index].failure ?= HostFailure(error)
+            }
+            return
+        }
+        volume.state.withLock { state in
+            for entry in entries {
+                state.saved.add(entry.mask, track: entry.track, sequence: entry.sequence)
+            }
+        }
+        for entry in entries {
+            store.stamps.move(store.stamps.index(volume: volume.number, track: entry.track))
+        }
+    }
+
+    /// Makes an entry a track, moving the data blocks together: blocks of zeroes and of tracks that
+    /// failed are left out. Gives the number of data blocks.
+    private func makeEntries() -> Int {
+        entries.removeAll(keepingCapacity: true)
+        let first = saveMemory.start + Geometry.block
+        var end = first
+        for touch in touches {
+            guard let saved = touch.saved, touch.failure == nil else { continue }
+            var entry = SavedEntry(
+                track: touch.track, sequence: sequence, segment: 0, block: 0, mask: touch.need,
+                zeroMask: 0)
+            var block = saved
+            var count = 0
+            for bit in 0..<Geometry.blocksPerTrack where touch.need & (1 << UInt16(bit)) != 0 {
+                defer { block += Geometry.block }
+                if Zeroes.fill(block, count: Geometry.block) {
+                    entry.zeroMask |= 1 << UInt16(bit)
+                    continue
+                }
+                if block != end { memcpy(end, block, Geometry.block) }
+                entry.checksums[count] = Checksum.crc32c(end, count: Geometry.block)
+                count += 1
+                end += Geometry.block
+            }
+            entries.append(entry)
+        }
+        return (end - first) / Geometry.block
+    }
+}
+
+// Overwriting.
+extension WriteLane {
+    private func overwrite(_ items: [WriteItem], _ volume: Volume, _ file: Int32) {
+        operations.removeAll(keepingCapacity: true)
+        for item in items where failure(of: item) == nil {
+            if item.isZero {
+                zero(item, volume, file)
+            } else if let staged = item.staged {
+                add(file, item.firstBlock, item.endBlock - item.firstBlock, staged)
+            }
+        }
+        for touch in touches where touch.failure == nil {
+            guard let copied = touch.copied else { continue }
+            var bit = 0
+            while let run = touch.missing.run(from: bit) {
+                bit = run.upperBound
+                add(
+                    file, Int(touch.track) * Geometry.blocksPerTrack + run.lowerBound, run.count,
+                    copied + run.lowerBound * Geometry.block)
+            }
+        }
+        if !operations.isEmpty { io.perform(&operations) }
+        volume.isDirty.store(true, ordering: .sequentiallyConsistent)
+        for operation in operations where operation.failure != 0 {
+            fail(operation.offset, operation.length, operation.failure)
+        }
+    }
+
+    private func add(_ file: Int32, _ block: Int, _ count: Int, _ memory: UnsafeMutableRawPointer) {
+        operations.append(
+            BlockOperation(
+                kind: .write, file: file, memory: memory, length: count * Geometry.block,
+                offset: block * Geometry.block))
+    }
+
+    private func fail(_ offset: Int, _ length: Int, _ number: Int32) {
+        let tracks = offset / Geometry.track...(offset + length - 1) / Geometry.track
+        for index in touches.indices where tracks.contains(Int(touches[index].track)) {
+            touches[index].failure ?= HostFailure(errno: number)
+        }
+    }
+
+    /// Whole tracks become holes where they may; other whole blocks are overwritten with zeroes; blocks
+    /// zeroed in part have been staged.
+    private func zero(_ item: WriteItem, _ volume: Volume, _ file: Int32) {
+        let whole = item.wholeBlocks
+        var holes = whole.lowerBound..<whole.lowerBound
+        if item.mayPunch {
+            let first = (whole.lowerBound + 15) / 16 * 16
+            let isToTheEnd = whole.upperBound == Geometry.blocks(covering: volume.capacity)
+            let end = isToTheEnd ? whole.upperBound : whole.upperBound / 16 * 16
+            if end > first { holes = punch(first..<end, file) }
+        }
+        addZeroes(file, whole.lowerBound..<(holes.isEmpty ? whole.upperBound : holes.lowerBound))
+        if !holes.isEmpty { addZeroes(file, holes.upperBound..<whole.upperBound) }
+        guard let staged = item.staged else { return }
+        for block in item.partialBlocks {
+            add(file, block, 1, staged + (block - item.firstBlock) * Geometry.block)
+        }
+    }
+
+    /// The blocks that are holes now: all of them, or none where the file system has no holes.
+    private func punch(_ blocks: Range<Int>, _ file: Int32) -> Range<Int> {
+        let offset = blocks.lowerBound * Geometry.block
+        let length = blocks.count * Geometry.block
+        let failure = io.punch(file, offset: offset, length: length)
+        if failure == EOPNOTSUPP { return blocks.lowerBound..<blocks.lowerBound }
+        if failure != 0 { fail(offset, length, failure) }
+        return blocks
+    }
+
+    private func addZeroes(_ file: Int32, _ blocks: Range<Int>) {
+        var block = blocks.lowerBound
+        while block < blocks.upperBound {
+            let count = min(Geometry.blocksPerTrack, blocks.upperBound - block)
+            add(file, block, count, zeroes.start)
+            block += count
+        }
+    }
+
+    /// The tracks are whole in the target's file, so they are read from there from now on.
+    private func clearPending(_ relationship: Relationship) {
+        for touch in touches where touch.isPending && touch.failure == nil {
+            relationship.pending.remove(Int(touch.track))
+        }
+        if relationship.pending.memberCount == 0, !relationship.drained { store.copier.wake() }
+    }
+}

@@ -1,0 +1,118 @@
+import CopyModel
+import FoundationEssentials
+
+/// What a worker and the clients are told about their site.
+struct Configuration: Sendable, Equatable {
+    /// The broker and how to reach it.
+    struct Broker: Sendable, Equatable {
+        var uri = "amqp://guest:guest@127.0.0.1:5672/%2f"
+        var prefix = "stillpoint"
+        var partitions = 8
+        var eventLogDays = 30
+        var tlsAuthority: String?
+        var tlsCertificate: String?
+        var tlsKey: String?
+    }
+
+    /// The session store.
+    struct Store: Sendable, Equatable {
+        var sqlite = "var/stillpoint.sqlite"
+        var outcomeDays = 7
+    }
+
+    /// One embedded storage system.
+    struct Storage: Sendable, Equatable {
+        var name: SubjectName
+        var path: String
+    }
+
+    /// An address to listen on; nil = off.
+    struct Address: Sendable, Equatable {
+        var host: String
+        var port: Int
+    }
+
+    var instance = "dev"
+    var broker = Broker()
+    var store = Store()
+    var storage: [Storage] = []
+    var nbd: Address? = Address(host: "127.0.0.1", port: 10809)
+    var http: Address? = Address(host: "127.0.0.1", port: 8080)
+    var logLevel = "info"
+}
+
+/// Why a configuration cannot be used: one line that names the key.
+struct ConfigurationError: Error, Equatable, CustomStringConvertible {
+    var key: String
+    var place: String
+    var problem: String
+
+    var description: String { "\(place): \(key): \(problem)" }
+}
+
+extension Configuration {
+    /// Builds a configuration from settings, taking every key that it knows; what is left is unknown.
+    init(_ settings: Settings) throws(ConfigurationError) {
+        var settings = settings
+        self.init()
+        if let value = try settings.text("instance") {
+            guard let name = SubjectName(value) else {
+                throw settings.error("instance", "'\(value)' is not a name ([A-Za-z0-9][A-Za-z0-9_-]{0,63})")
+            }
+            instance = name.text
+        }
+        try readBroker(&settings)
+        if let value = try settings.text("store.sqlite") { store.sqlite = value }
+        if let value = try settings.number("store.outcomedays", in: 7...3650) { store.outcomeDays = value }
+        try readStorage(&settings)
+        if let value = try settings.text("nbd.listen") {
+            nbd = try settings.address("nbd.listen", value)
+        }
+        if let value = try settings.text("http.listen") {
+            http = try settings.address("http.listen", value)
+        }
+        if let value = try settings.text("log.level") {
+            let levels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
+            guard levels.contains(value) else {
+                throw settings.error("log.level", "'\(value)' is none of \(levels.joined(separator: ", "))")
+            }
+            logLevel = value
+        }
+        try settings.refuseWhatIsLeft()
+    }
+
+    private mutating func readBroker(_ settings: inout Settings) throws(ConfigurationError) {
+        if let value = try settings.text("broker.uri") { broker.uri = value }
+        if let value = try settings.text("broker.prefix") {
+            guard SubjectName(value) != nil else {
+                throw settings.error("broker.prefix", "'\(value)' is not a name")
+            }
+            broker.prefix = value
+        }
+        if let value = try settings.number("broker.partitions", in: 1...256) {
+            broker.partitions = value
+        }
+        if let value = try settings.number("broker.eventlogdays", in: 1...3650) {
+            broker.eventLogDays = value
+        }
+        broker.tlsAuthority = try settings.text("broker.tls.ca")
+        broker.tlsCertificate = try settings.text("broker.tls.certificate")
+        broker.tlsKey = try settings.text("broker.tls.key")
+    }
+
+    private mutating func readStorage(_ settings: inout Settings) throws(ConfigurationError) {
+        for name in settings.children(of: "storage") {
+            let key = "storage.\(name).path"
+            guard let subject = SubjectName(name) else {
+                throw settings.error("storage.\(name)", "'\(name)' is not a name")
+            }
+            guard let path = try settings.text(key) else {
+                throw settings.error(key, "is missing")
+            }
+            storage.append(Storage(name: subject, path: path))
+        }
+        if storage.isEmpty, let box = SubjectName("box1") {
+            storage = [Storage(name: box, path: "var/box1")]
+        }
+    }
+}

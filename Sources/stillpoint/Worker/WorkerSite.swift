@@ -1,0 +1,179 @@
+import AMQPBroker
+import CopyModel
+import EmbeddedStorage
+import Hummingbird
+import Logging
+import NBDServer
+import SQLiteStore
+import SessionRuntime
+import SessionStore
+import StoragePort
+import Synchronization
+
+/// Why a worker cannot start: a sentence and an exit status.
+struct SiteProblem: Error {
+    var sentence: String
+    var status: Int32
+}
+
+/// Everything that a worker is made of, put together: the composition root.
+final class WorkerSite: Sendable {
+    let worker: Worker
+    let log: Logger
+    private let configuration: Configuration
+    private let level: LogLevel
+    private let endpoint: BrokerEndpoint
+    private let topology: BrokerTopology
+    private let source: AMQPCommandSource
+    private let publisher: AMQPPublisher
+    private let store: SQLiteStore
+    private let storage: EmbeddedStorage
+    private let hosts: NBDServer?
+    private let ready = Atomic(false)
+
+    init(_ configuration: Configuration) throws(SiteProblem) {
+        self.configuration = configuration
+        let level = LogLevel(Logger.Level(rawValue: configuration.logLevel) ?? .info)
+        self.level = level
+        log = Logger(label: "stillpoint") { JSONLog(label: $0, shared: level) }
+        topology = configuration.topology
+        do {
+            endpoint = try configuration.endpoint
+            store = try SQLiteStore(path: configuration.store.sqlite)
+            storage = try EmbeddedStorage(
+                systems: configuration.storage.map { ($0.name, $0.path) })
+            let random: @Sendable () -> Double = { Double.random(in: 0..<1) }
+            source = try AMQPCommandSource(endpoint: endpoint, topology: topology, random: random)
+            publisher = try AMQPPublisher(endpoint: endpoint, random: random)
+            hosts = try Self.openHosts(configuration, storage)
+        } catch let error as BrokerError {
+            throw SiteProblem(sentence: "broker.uri: \(error.message)", status: 2)
+        } catch let error as StoreFailure {
+            throw SiteProblem(sentence: "store.sqlite: \(error.place): \(error.message)", status: 73)
+        } catch let error as StorageFailure {
+            throw SiteProblem(
+                sentence: "storage: \(error.subject): \(error.message) \(error.remedy)", status: 73)
+        } catch let error as NBDServerError {
+            throw SiteProblem(sentence: "nbd.listen: \(error)", status: 73)
+        } catch {
+            throw SiteProblem(sentence: "\(error)", status: 70)
+        }
+        worker = Worker(
+            configuration: WorkerConfiguration(
+                instance: configuration.instance, eventExchange: topology.eventExchange,
+                outcomeRetentionMinutes: Int64(configuration.store.outcomeDays) * 1440),
+            source: source, publisher: publisher, store: store, storage: storage,
+            clock: SystemClock(), log: log)
+    }
+
+    private static func openHosts(
+        _ configuration: Configuration, _ storage: EmbeddedStorage
+    ) throws -> NBDServer? {
+        guard let address = configuration.nbd else { return nil }
+        let server = NBDServer(
+            catalogue: TrackStoreCatalogue(
+                storage.stores.sorted { $0.key < $1.key }.map {
+                    .init(name: $0.key.text, store: $0.value)
+                }),
+            listen: [.tcp(host: address.host, port: UInt16(address.port))])
+        try server.start()
+        return server
+    }
+
+    /// Declares the broker's objects. A broker that cannot be reached is waited for by the connections
+    /// themselves; one that says no stops the start.
+    func declareTopology() async throws(SiteProblem) {
+        do {
+            try await topology.declare(on: endpoint)
+        } catch {
+            if error.isRetriable {
+                log.warning("the broker is not there yet", metadata: ["error": "\(error.message)"])
+                return
+            }
+            throw SiteProblem(sentence: "broker: \(error.place): \(error.message)", status: 78)
+        }
+    }
+
+    /// Runs until the worker is through.
+    func run() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            if let address = configuration.http {
+                let vitals = vitals
+                let log = log
+                group.addTask { try await Self.serve(vitals, on: address, log) }
+            }
+            defer { group.cancelAll() }
+            log.notice("started", metadata: ["instance": "\(configuration.instance)"])
+            try await worker.run { self.announceReady() }
+            _ = hosts?.close()
+            try? await store.close()
+            log.notice("stopped")
+        }
+    }
+
+    private func announceReady() {
+        ready.store(true, ordering: .releasing)
+        ServiceNotice.send("READY=1\nSTATUS=Taking commands")
+        log.notice(
+            "taking commands",
+            metadata: [
+                "nbd": "\(configuration.nbd.map { "\($0.host):\($0.port)" } ?? "off")",
+                "http": "\(configuration.http.map { "\($0.host):\($0.port)" } ?? "off")",
+            ])
+    }
+
+    private static func serve(
+        _ vitals: Vitals, on address: Configuration.Address, _ log: Logger
+    ) async throws {
+        let application = Application(
+            router: HealthPages.router(vitals),
+            configuration: .init(address: .hostname(address.host, port: address.port)), logger: log)
+        do {
+            try await application.run()
+        } catch is CancellationError {
+            return
+        } catch {
+            log.error("health pages are not served", metadata: ["error": "\(error)"])
+            throw WorkerFailure(
+                reason: "http.listen: \(address.host):\(address.port) cannot be served: \(error)")
+        }
+    }
+
+    private var vitals: Vitals {
+        Vitals(
+            meters: worker.meters, consuming: { self.source.health },
+            publishing: { self.publisher.health }, hosts: { self.hosts.map { [$0.report] } ?? [] },
+            sessions: { await self.worker.summaries() },
+            isReady: { self.ready.load(ordering: .acquiring) })
+    }
+
+    /// Takes over what can change without a restart: the log level.
+    func reload(_ load: () throws -> Configuration) {
+        do {
+            let fresh = try load()
+            level.current = Logger.Level(rawValue: fresh.logLevel) ?? .info
+            log.notice("configuration re-read", metadata: ["log.level": "\(fresh.logLevel)"])
+        } catch {
+            log.error("configuration not re-read: it has a fault", metadata: ["error": "\(error)"])
+        }
+    }
+}
+
+extension Configuration {
+    /// The broker's objects.
+    var topology: BrokerTopology {
+        BrokerTopology(
+            prefix: broker.prefix, partitions: broker.partitions,
+            eventLogMaxAge: .seconds(broker.eventLogDays * 86_400))
+    }
+
+    /// How the broker is reached.
+    var endpoint: BrokerEndpoint {
+        get throws(BrokerError) {
+            try BrokerEndpoint(
+                uri: broker.uri,
+                tls: BrokerTLSFiles(
+                    ca: broker.tlsAuthority, certificate: broker.tlsCertificate, key: broker.tlsKey))
+        }
+    }
+}

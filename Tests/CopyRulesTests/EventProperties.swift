@@ -1,0 +1,105 @@
+import CopyModel
+import CopyRules
+import Testing
+
+/// A consumer that knows a session only by its events.
+private struct Consumer {
+    var backups: [BackupID: Bool] = [:]
+    var pairs: Set<VolumeID> = []
+    var summary: SessionSummary?
+
+    mutating func hear(_ event: EventBody) {
+        switch event {
+        case .backupCreated(let backup): backups[backup.id] = false
+        case .backupRecoverable(let backup): backups[backup.id] = true
+        case .backupUnrecoverable(let backup): backups[backup.id] = false
+        case .backupExpired(let backup): backups[backup.id] = nil
+        case .sessionCreated(let summary), .sessionChanged(let summary): self.summary = summary
+        case .sessionDeleted: self = Consumer()
+        case .pairChanged(let view):
+            if view.recoverable { pairs.insert(view.pair.target) } else { pairs.remove(view.pair.target) }
+        case .command, .copyProgress, .storageCapacity: break
+        }
+    }
+}
+
+@Suite("Events tell everything")
+struct EventProperties {
+    private func change(_ session: Session, _ random: inout Xorshift) -> Change {
+        let ids = session.backups.map(\.id)
+        let volumes = session.copySets.map(\.h1)
+        let id = ids.isEmpty ? BackupID(seconds: 1) : ids[random.below(ids.count)]
+        switch random.below(14) {
+        case 0: return .copySetsAdded([World.set(random.hex(), random.hex())])
+        case 1: return .copySetsRemoved(volumes.isEmpty ? [] : [volumes[random.below(volumes.count)]])
+        case 2, 3, 4:
+            let next = BackupID(seconds: (session.lastBackupID?.seconds ?? 0) + 1)
+            return .backupTaken(
+                next, PointTag(session: session.name, backup: next), at: next.time, sources: volumes)
+        case 5, 6: return .backupVerified(id)
+        case 7: return .backupsExpired([id])
+        case 8:
+            let pairs = session.copySets.compactMap { set in
+                set.r1.map {
+                    Pair(source: set.h1, target: $0, state: .targetAvailable, tracksRemaining: 9, tracks: 9)
+                }
+            }
+            return .recovered(Recovery(backup: id, backgroundCopy: false, pairs: pairs))
+        case 9: return .recoveryWithdrawn
+        case 10: return .backgroundCopyStarted
+        case 11:
+            let target = session.recovery?.pairs.first?.target ?? World.volume("ffff")
+            return .progressed(target: target, tracksRemaining: UInt64(random.below(9)), tracks: 9)
+        case 12: return .rolledOff(volume: volumes.first ?? World.volume("ffff"), tags: [World.tag(id.seconds)])
+        default: return random.below(8) == 0 ? .terminated : .nothing
+        }
+    }
+
+    @Test("a consumer that hears only events knows what can be recovered, after every change")
+    func consumerKnows() {
+        var changes = 0
+        for seed in UInt64(1)...400 {
+            var random = Xorshift(seed: seed)
+            var session = World.session(sets: [World.set("0100", "0200")])
+            var consumer = Consumer()
+            CopyRules.events(from: nil, to: session).forEach { consumer.hear($0) }
+            for _ in 0..<100 {
+                let next = session.applying(change(session, &random))
+                CopyRules.events(from: session, to: next).forEach { consumer.hear($0) }
+                session = next
+                changes += 1
+                let truth = Dictionary(
+                    uniqueKeysWithValues: session.backups.map { ($0.id, $0.isRecoverable) })
+                #expect(consumer.backups == truth, "seed \(seed)")
+                #expect(consumer.summary?.recoverable == session.isRecoverable, "seed \(seed)")
+                #expect(consumer.summary?.copying == session.isCopying, "seed \(seed)")
+                #expect(consumer.summary?.status == session.status, "seed \(seed)")
+                let usable = (session.recovery?.pairs ?? []).filter { $0.state == .targetAvailable }
+                #expect(consumer.pairs == Set(usable.map(\.target)), "seed \(seed)")
+                #expect(session.backups.map(\.id) == session.backups.map(\.id).sorted())
+            }
+        }
+        print("event property: 400 seeds (1...400), \(changes) changes")
+    }
+}
+
+/// A small seeded generator: the same seed, the same test.
+struct Xorshift {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
+
+    mutating func next() -> UInt64 {
+        state ^= state << 13
+        state ^= state >> 7
+        state ^= state << 17
+        return state
+    }
+
+    mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
+
+    mutating func hex() -> String {
+        let digits = String(next() % 65_536, radix: 16)
+        return String(repeating: "0", count: 4 - digits.count) + digits
+    }
+}

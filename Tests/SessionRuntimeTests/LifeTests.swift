@@ -1,0 +1,108 @@
+import CommandSchema
+import CopyModel
+import CopyTestKit
+import SessionStore
+import Testing
+
+@Suite("A worker runs commands once, in order, and tells every change")
+struct LifeTests {
+    @Test("an ordinary life is completed command by command, with gapless events")
+    func ordinary() async throws {
+        let world = Harness()
+        for command in Life.commands { world.send(command, replyTo: "answers") }
+        try await world.run()
+        let replies = try world.replies("answers")
+        #expect(replies.map { $0["outcome"]?.text } == Life.commands.map { _ in "completed" })
+        try expectGapless(world)
+        let types = try world.events()["payroll"]!.compactMap { $0["type"]?.text }
+        #expect(types.first == "stillpoint.session.created")
+        #expect(types.filter { $0 == "stillpoint.backup.recoverable" }.count == 2)
+        #expect(types.filter { $0 == "stillpoint.backup.expired" }.count == 2)
+        #expect(types.contains("stillpoint.session.deleted"))
+    }
+
+    @Test("a repeat is answered with the stored outcome, marked as a duplicate, without an effect")
+    func repeats() async throws {
+        let world = Harness()
+        for command in Life.commands.prefix(3) { world.send(command) }
+        for _ in 0..<3 { world.send(Life.commands[2], replyTo: "answers") }
+        try await world.run()
+        let replies = try world.replies("answers")
+        #expect(replies.count == 3)
+        #expect(replies.allSatisfy { $0["duplicate"]?.bool == true && $0["outcome"]?.text == "completed" })
+        #expect(replies.allSatisfy { $0["result"]?["backupId"]?.text == "1795226400" })
+        #expect(try world.outcomes("3").count == 1)
+        let taken = world.storage.effects.filter { if case .takePoints = $0 { true } else { false } }
+        #expect(taken.count == 1)
+    }
+
+    @Test("an id used for another request is refused with command-id-reused")
+    func reuse() async throws {
+        let world = Harness()
+        world.send(Life.commands[0])
+        world.send(
+            #"{"id":"1","command":"DeleteSession","session":"payroll"}"#, replyTo: "answers")
+        try await world.run()
+        let reply = try #require(try world.replies("answers").first)
+        #expect(reply["refusals"]?[0]?["code"]?.text == "command-id-reused")
+        #expect(try world.events()["payroll"]!.contains { $0["type"]?.text == "stillpoint.session.deleted" } == false)
+    }
+
+    @Test("a dry run says what would be done and does nothing")
+    func dryRun() async throws {
+        let world = Harness()
+        for command in Life.commands.prefix(2) { world.send(command) }
+        world.send(
+            #"{"id":"d","command":"Backup","session":"payroll","dryRun":true}"#, replyTo: "answers")
+        try await world.run()
+        #expect(try world.replies("answers").first?["outcome"]?.text == "completed")
+        #expect(world.storage.effects.isEmpty)
+    }
+
+    @Test("a message that names no session is answered, told under _, and dead-lettered untouched")
+    func deadLetter() async throws {
+        let world = Harness()
+        world.send("{not json", replyTo: "answers")
+        try await world.run()
+        #expect(world.broker.deadLetters.map(\.body) == [Array("{not json".utf8)])
+        #expect(try world.replies("answers").first?["outcome"]?.text == "refused")
+        let event = try #require(try world.events()["_"]?.first)
+        #expect(event["type"]?.text == "stillpoint.command.refused")
+        #expect(world.broker.published.contains { $0.routingKey == "_.command.refused" })
+    }
+
+    @Test("points that roll off make the backup unrecoverable, and with the option it expires for all")
+    func rollOff() async throws {
+        let world = Harness()
+        for command in Life.commands.prefix(4) { world.send(command) }
+        try await world.run()
+        let tag = PointTag("payroll/1795226400")!
+        world.storage.lose(tag, on: VolumeID("box1:0100")!)
+        world.send(#"{"id":"x","command":"DescribeSession","session":"payroll"}"#)
+        try await world.run()
+        let types = try world.events()["payroll"]!.compactMap { $0["type"]?.text }
+        #expect(types.contains("stillpoint.backup.unrecoverable"))
+        try expectGapless(world)
+    }
+
+    @Test("adding a copy set and deleting its volume cannot both succeed")
+    func addAgainstDelete() async throws {
+        let world = Harness()
+        world.send(Life.commands[0])
+        world.send(Life.commands[1])
+        world.send(
+            #"{"id":"v","command":"DeleteVolumes","storage":"box1","parameters":{"volumes":["0100"]}}"#)
+        try await world.run()
+        let added = try world.outcomes("2").first?["outcome"]?.text == "completed"
+        let deleted = try world.outcomes("v").first?["outcome"]?.text == "completed"
+        #expect(added != deleted)
+    }
+}
+
+/// Every subject's sequence runs from 1 without gaps, in the order of first arrival.
+func expectGapless(_ world: Harness) throws {
+    for (subject, events) in try world.events() {
+        let numbers = events.compactMap { $0["sequence"]?.text.flatMap(UInt64.init) }
+        #expect(numbers == Array(1...UInt64(events.count)), "subject \(subject)")
+    }
+}

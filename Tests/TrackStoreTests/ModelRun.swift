@@ -1,0 +1,385 @@
+import Glibc
+import Testing
+import TrackStore
+
+/// One random life of a store, compared with the naive model after every step.
+final class ModelRun {
+    private let scratch = Scratch()
+    private let facts = FactList()
+    private var numbers: SeededNumbers
+    private var model = NaiveModel()
+    private var store: TrackStore
+    private var channels: [HostChannel]
+    private var devices: [String: OpenDevice] = [:]
+    private var nextTag = 1
+    private let avoidsRing: Bool
+    private(set) var counts: [String: Int] = [:]
+
+    struct Difference: Error, CustomStringConvertible { var description: String }
+
+    init(seed: UInt64) throws {
+        numbers = SeededNumbers(seed: seed)
+        avoidsRing = numbers.chance(50)
+        var configuration = TrackStore.Configuration(directory: scratch.path)
+        configuration.avoidsRing = avoidsRing
+        store = try TrackStore(configuration, facts: facts.add)
+        channels = [try HostChannel(store: store), try HostChannel(store: store)]
+        for number in 0..<(2 + numbers.below(3)) { try create("01\(number)0") }
+    }
+
+    private func create(_ id: String) throws {
+        // Whole and broken tracks and blocks.
+        let tails = [0, 512, 4096, 20_480, 33_280]
+        let capacity = (1 + numbers.below(6)) * 65_536 + tails[numbers.below(tails.count)]
+        let multiplier = UInt32([1, 2, 8, 64][numbers.below(4)])
+        try store.createVolumes([
+            NewVolume(id: id, capacity: UInt64(capacity), multiplier: multiplier)
+        ])
+        model.volumes[id] = .init(
+            content: [UInt8](repeating: 0, count: capacity), multiplier: multiplier)
+        devices[id] = try store.open(.volume(id))
+    }
+
+    private var names: [String] { model.volumes.keys.sorted() }
+
+    private func someName() -> String { names[numbers.below(names.count)] }
+
+    func run(steps: Int) throws {
+        for step in 0..<steps {
+            let what = try doSomething()
+            counts[what, default: 0] += 1
+            try compare("step \(step) \(what)")
+        }
+        channels = []
+        devices = [:]
+        try store.close()
+    }
+
+    private func doSomething() throws -> String {
+        switch numbers.below(100) {
+        case ..<45: return try writeBatch()
+        case ..<57: return try backup()
+        case ..<65: return try recover()
+        case ..<71: return try withdraw()
+        case ..<78: return try expire()
+        case ..<81: return try expand()
+        case ..<84: return try startCopy()
+        case ..<88: return try flush()
+        case ..<91: return try changeMultiplier()
+        case ..<93: return try recreate()
+        case ..<96: return try restart()
+        default: return try crash()
+        }
+    }
+
+    // MARK: Host requests
+
+    private func range(in length: Int) -> (Int, Int) {
+        let offset: Int
+        let count: Int
+        switch numbers.below(6) {
+        case 0:  // anything
+            offset = numbers.below(length)
+            count = 1 + numbers.below(length - offset)
+        case 1:  // whole tracks
+            offset = numbers.below(length) / 65_536 * 65_536
+            count = min(65_536 * (1 + numbers.below(2)), length - offset)
+        case 2:  // whole blocks
+            offset = numbers.below(length) / 4096 * 4096
+            count = min(4096 * (1 + numbers.below(8)), length - offset)
+        case 3:  // sectors
+            offset = numbers.below(length) / 512 * 512
+            count = min(512 * (1 + numbers.below(16)), length - offset)
+        default:  // one block
+            offset = numbers.below(length) / 4096 * 4096
+            count = min(4096, length - offset)
+        }
+        return (offset, count)
+    }
+
+    private func bytes(_ count: Int) -> [UInt8] {
+        if numbers.chance(10) { return [UInt8](repeating: 0, count: count) }
+        var bytes = [UInt8](repeating: 0, count: count)
+        var position = 0
+        while position < count {
+            let end = min(count, position + 1 + numbers.below(3000))
+            let value = UInt8(truncatingIfNeeded: numbers.next())
+            for index in position..<end { bytes[index] = value &+ UInt8(truncatingIfNeeded: index / 7) }
+            position = end
+        }
+        return bytes
+    }
+
+    private func writeBatch() throws -> String {
+        let name = someName()
+        guard let device = devices[name], let length = model.volumes[name]?.content.count else {
+            return "nothing"
+        }
+        var requests: [HostRequest] = []
+        var expected: [Int: [UInt8]] = [:]
+        var held: [UnsafeMutableRawPointer] = []
+        defer { for memory in held { memory.deallocate() } }
+        for number in 0..<(1 + numbers.below(12)) {
+            let (offset, count) = range(in: length)
+            var request = HostRequest(
+                kind: .write, offset: UInt64(offset), length: count,
+                forceUnitAccess: numbers.chance(5), mayPunch: numbers.chance(50))
+            switch numbers.below(10) {
+            case ..<6:
+                let new = bytes(count)
+                let memory = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 1)
+                memory.initializeMemory(as: UInt8.self, from: new, count: count)
+                held.append(memory)
+                request.data = memory
+                model.write(name, offset, new)
+            case ..<8:
+                request.kind = .zero
+                model.write(name, offset, [UInt8](repeating: 0, count: count))
+            case ..<9:
+                request.kind = .read
+                expected[number] = model.volumes[name].map { Array($0.content[offset..<offset + count]) }
+            default:
+                request.kind = .flush
+            }
+            requests.append(request)
+        }
+        channels[numbers.below(channels.count)].perform(&requests, on: device)
+        for (number, request) in requests.enumerated() {
+            if let failure = request.failure {
+                throw Difference(description: "\(request.kind) of \(name) failed: \(failure)")
+            }
+            guard let wanted = expected[number], let data = request.data else { continue }
+            let got = UnsafeRawBufferPointer(start: data, count: request.length)
+            guard got.elementsEqual(wanted) else {
+                throw Difference(
+                    description: "request \(number), a read of \(name) in a batch, differs")
+            }
+        }
+        return "writes"
+    }
+
+    private func flush() throws -> String {
+        guard let device = devices[someName()] else { return "nothing" }
+        guard channels[0].flush(device) == nil else { throw Difference(description: "flush failed") }
+        return "flush"
+    }
+
+    // MARK: Control
+
+    private func backup() throws -> String {
+        let volumes = names.filter { _ in numbers.chance(60) }
+        guard !volumes.isEmpty, names.allSatisfy({ (model.volumes[$0]?.points.count ?? 0) < 7 })
+        else { return try expire() }
+        let tag = "s/\(nextTag)"
+        nextTag += 1
+        try store.backup(tag, volumes)
+        model.backup(tag, volumes)
+        return "backup"
+    }
+
+    private func recover() throws -> String {
+        let source = someName()
+        let target = someName()
+        guard let points = model.volumes[source]?.points, !points.isEmpty else { return "nothing" }
+        let point = points[numbers.below(points.count)]
+        let copies = numbers.chance(50)
+        do throws(TrackStoreError) {
+            try store.establish(
+                [NewRelationship(source: source, tag: point.tag, target: target)],
+                backgroundCopy: copies)
+        } catch {
+            let volume = model.volumes[target]
+            let isRefused =
+                switch error.code {
+                case .targetHasPoints: volume?.points.isEmpty == false
+                case .relationshipExists: volume?.presents != nil
+                case .targetSmaller: volume.map { $0.content.count < point.content.count } ?? false
+                case .cycle: true
+                default: false
+                }
+            guard isRefused else { throw error }
+            return "refused recovery"
+        }
+        guard model.volumes[target]?.presents == nil else { return "repeated recovery" }
+        model.recover(source, point.tag, target)
+        if copies, numbers.chance(30) { try drain(target) }
+        return copies ? "recovery with copy" : "recovery"
+    }
+
+    private func drain(_ target: String) throws {
+        guard try store.waitUntilDrained(target) else {
+            throw Difference(description: "the copy to \(target) does not end")
+        }
+    }
+
+    private func startCopy() throws -> String {
+        guard let target = names.first(where: { model.volumes[$0]?.presents != nil }) else {
+            return "nothing"
+        }
+        try store.startBackgroundCopy([target])
+        if numbers.chance(50) { try drain(target) }
+        return "background copy"
+    }
+
+    private func withdraw() throws -> String {
+        guard let target = names.filter({ model.volumes[$0]?.presents != nil }).last else {
+            return "nothing"
+        }
+        do throws(TrackStoreError) {
+            try store.withdraw([target])
+        } catch {
+            guard error.code == .tracksPending else { throw error }
+            guard model.volumes[target]?.points.isEmpty == false else { throw error }
+            return "refused withdrawal"
+        }
+        model.volumes[target]?.presents = nil
+        // Tracks that had not come over are whatever they are: the model learns them.
+        guard let device = devices[target] else { return "nothing" }
+        model.volumes[target]?.content = try channels[0].readAll(device)
+        return "withdrawal"
+    }
+
+    private func expire() throws -> String {
+        let volumes = numbers.chance(50) ? names : [someName()]
+        let tags = Set(volumes.flatMap { model.volumes[$0]?.points.map(\.tag) ?? [] }).sorted()
+        guard !tags.isEmpty else { return "nothing" }
+        // Mostly a backup and every earlier one; now and then one out of the middle.
+        let last = numbers.below(tags.count)
+        let ordered = tags.sorted { (Int($0.dropFirst(2)) ?? 0) < (Int($1.dropFirst(2)) ?? 0) }
+        let gone = numbers.chance(80) ? Array(ordered[...last]) : [ordered[last]]
+        do throws(TrackStoreError) {
+            try store.dropPoints(tags: gone, volumes: volumes)
+        } catch {
+            guard error.code == .pointInUse else { throw error }
+            let isUsed = model.volumes.values.contains { $0.presents.map { gone.contains($0.tag) } ?? false }
+            guard isUsed else { throw error }
+            return "refused expiry"
+        }
+        for volume in volumes { model.drop(volume, gone) }
+        if numbers.chance(30) { store.drainReclaimer() }
+        return "expiry"
+    }
+
+    private func expand() throws -> String {
+        let name = someName()
+        guard let length = model.volumes[name]?.content.count, length < 10 * 65_536 else {
+            return "nothing"
+        }
+        let more = [512, 4096, 65_536, 100_352][numbers.below(4)]
+        try store.expandVolumes([(name, UInt64(length + more))])
+        model.volumes[name]?.content += [UInt8](repeating: 0, count: more)
+        return "expansion"
+    }
+
+    private func changeMultiplier() throws -> String {
+        let multiplier = UInt32([1, 2, 8, 64][numbers.below(4)])
+        try store.setSafeguardedMultiplier([(someName(), multiplier)])
+        return "multiplier"
+    }
+
+    private func recreate() throws -> String {
+        let name = someName()
+        do throws(TrackStoreError) {
+            try store.deleteVolumes([name])
+        } catch {
+            guard error.code == .volumeInUse else { throw error }
+            return "refused deletion"
+        }
+        if let device = devices[name], channels[0].write(device, 0, [1]) != .gone {
+            throw Difference(description: "a deleted volume takes writes")
+        }
+        model.volumes[name] = nil
+        try create(name)
+        return "deletion"
+    }
+
+    // MARK: Stops
+
+    private func reopen() throws {
+        var configuration = TrackStore.Configuration(directory: scratch.path)
+        configuration.avoidsRing = avoidsRing
+        store = try TrackStore(configuration, facts: facts.add)
+        channels = [try HostChannel(store: store), try HostChannel(store: store)]
+        for name in names { devices[name] = try store.open(.volume(name)) }
+    }
+
+    private func restart() throws -> String {
+        try store.close()
+        try reopen()
+        return "restart"
+    }
+
+    /// What no flush has covered may be taken back where a target presents a point: track by track it
+    /// reads as the host left it, or as the point. Everything else is as it was.
+    private func crash() throws -> String {
+        let flushes = numbers.chance(50)
+        if flushes {
+            for device in devices.values where channels[0].flush(device) != nil {
+                throw Difference(description: "flush failed")
+            }
+        }
+        store.abandon()
+        try reopen()
+        guard !flushes else { return "crash after flush" }
+        for name in names {
+            guard let volume = model.volumes[name], let presents = volume.presents,
+                let device = devices[name]
+            else { continue }
+            var got = try channels[0].readAll(device)
+            for start in stride(from: 0, to: presents.content.count, by: 65_536) {
+                let track = start..<min(start + 65_536, presents.content.count)
+                if got[track] == presents.content[track] { continue }
+                guard got[track] == volume.content[track] else {
+                    throw Difference(description: "after a crash, a track of \(name) is neither")
+                }
+            }
+            swap(&model.volumes[name, default: volume].content, &got)
+        }
+        return "crash"
+    }
+
+    // MARK: Comparing
+
+    private func compare(_ what: String) throws {
+        takeRolledOff()
+        for name in names {
+            guard let volume = model.volumes[name], let device = devices[name] else { continue }
+            try compare(device, volume.content, what)
+            let tags = try store.points(of: name).map(\.tag)
+            guard tags == volume.points.map(\.tag) else {
+                throw Difference(
+                    description: "after \(what), \(name) has \(tags), not \(volume.points.map(\.tag))")
+            }
+            for point in volume.points {
+                let view = try store.open(.point(volume: name, tag: point.tag))
+                try compare(view, point.content, what)
+            }
+        }
+    }
+
+    private func compare(_ device: OpenDevice, _ wanted: [UInt8], _ what: String) throws {
+        var requests = [HostRequest(kind: .read, offset: 0, length: wanted.count)]
+        channels[numbers.below(channels.count)].perform(&requests, on: device)
+        guard requests[0].failure == nil, let data = requests[0].data,
+            Int(device.capacity) == wanted.count
+        else {
+            throw Difference(
+                description: "after \(what), \(device.view) fails: \(String(describing: requests[0].failure))"
+            )
+        }
+        if memcmp(wanted, data, wanted.count) == 0 { return }
+        let got = UnsafeRawBufferPointer(start: data, count: wanted.count)
+        let place = wanted.indices.first { got[$0] != wanted[$0] } ?? 0
+        throw Difference(
+            description: "after \(what), \(device.view) differs first at \(place): "
+                + "track \(place / 65_536), block \(place % 65_536 / 4096)")
+    }
+
+    private func takeRolledOff() {
+        for fact in facts.take() {
+            guard case .pointsRolledOff(let volume, let tags) = fact else { continue }
+            model.drop(volume, tags)
+            counts["rolled off", default: 0] += tags.count
+        }
+    }
+}
