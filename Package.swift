@@ -26,7 +26,7 @@ let package = Package(
         // Layer 3: ports, and the storage engine that knows nothing of sessions.
         .target(name: "SessionStore", dependencies: ["CopyModel"]),
         .target(name: "StoragePort", dependencies: ["CopyModel"]),
-        .target(name: "MessagePort", dependencies: ["CopyModel"]),
+        .target(name: "MessagePort"),
         .target(name: "TrackStore", dependencies: ["TrackBitmap", "CLMDB", "CURing", "CISAL"]),
         // Layer 4: the runtime and the adapters.
         .target(
@@ -36,10 +36,13 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "DequeModule", package: "swift-collections"),
             ]),
-        .target(name: "AMQPBroker", dependencies: ["MessagePort", "CRabbitMQ", "CopyModel"]),
+        .target(name: "AMQPBroker", dependencies: ["MessagePort", "CRabbitMQ"]),
         .target(
             name: "SQLiteStore",
-            dependencies: ["SessionStore", "CopyModel", .product(name: "GRDB", package: "GRDB.swift")]),
+            dependencies: [
+                "SessionStore", "CopyModel", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ]),
         .target(name: "EmbeddedStorage", dependencies: ["StoragePort", "TrackStore", "CopyModel"]),
         .target(name: "NBDServer", dependencies: ["TrackStore"]),
         .target(name: "ConsoleText", dependencies: ["CommandSchema", "CopyModel"]),
@@ -55,6 +58,45 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Yams", package: "Yams"),
             ]),
+        // What only tests use: simulated surroundings, a broker of one's own, one suite a port.
+        .target(name: "PrivateBroker", path: "Tests/PrivateBroker"),
+        .target(
+            name: "StoreConformance", dependencies: ["SessionStore", "CopyModel"],
+            path: "Tests/StoreConformance"),
+        .target(
+            name: "CopyTestKit",
+            dependencies: ["SessionRuntime", "SessionStore", "StoragePort", "MessagePort", "CopyModel"],
+            path: "Tests/CopyTestKit"),
+        .executableTarget(
+            name: "StoreCrashChild", dependencies: ["SQLiteStore", "SessionStore", "CopyModel"],
+            path: "Tests/SQLiteStoreTests/CrashChild"),
+        .executableTarget(
+            name: "track-crash-child", dependencies: ["TrackStore"], path: "Tests/TrackStoreCrashChild"),
+        .testTarget(name: "TidyTests"),
+        .testTarget(name: "CopyModelTests", dependencies: ["CopyModel"]),
+        .testTarget(name: "CopyRulesTests", dependencies: ["CopyRules", "CopyModel"]),
+        .testTarget(name: "CommandSchemaTests", dependencies: ["CommandSchema", "CopyModel"]),
+        .testTarget(name: "SchemaTests", dependencies: ["CommandSchema", "CopyModel"]),
+        .testTarget(name: "ConsoleTextTests", dependencies: ["ConsoleText", "CommandSchema", "CopyModel"]),
+        .testTarget(name: "ClientTests", dependencies: ["stillpoint", "ConsoleText", "AMQPBroker"]),
+        .testTarget(
+            name: "SessionRuntimeTests",
+            dependencies: [
+                "SessionRuntime", "CopyTestKit", "StoreConformance", "CommandSchema", "MessagePort",
+                "SessionStore", "CopyModel", .product(name: "Logging", package: "swift-log"),
+            ]),
+        .testTarget(
+            name: "AMQPBrokerTests", dependencies: ["AMQPBroker", "MessagePort", "PrivateBroker"]),
+        .testTarget(
+            name: "SQLiteStoreTests",
+            dependencies: [
+                "SQLiteStore", "StoreConformance", "SessionStore", "CopyModel", "StoreCrashChild",
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ], exclude: ["CrashChild"]),
+        .testTarget(name: "TrackBitmapTests", dependencies: ["TrackBitmap"]),
+        .testTarget(
+            name: "TrackStoreTests", dependencies: ["TrackStore", "TrackBitmap", "track-crash-child"]),
+        .testTarget(name: "NBDServerTests", dependencies: ["NBDServer", "TrackStore"]),
         // C libraries, each imported in one target only.
         .systemLibrary(name: "CRabbitMQ"),
         .systemLibrary(name: "CLMDB"),

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Holds the schemas, their examples and the AsyncAPI document to account.
 
-Usage: check.py [--outputs DIRECTORY]
+Usage: check.py [--outputs DIRECTORY] [--verdicts FILE]
 
 Without arguments: every schema is a valid schema with an $id that is its path; every example passes
 and every counter-example fails, and each schema has several of both; the AsyncAPI document names
 every message, and each of its references leads somewhere.
 
 With --outputs, DIRECTORY/<schema without .json>/*.json are checked as well: what the real encoders
-wrote. Needs the Debian packages python3-jsonschema and python3-yaml.
+wrote. With --verdicts, FILE is a list of {"body": a command, "accepted": what the reader said}, and the
+schema must say the same. Needs the packages python3-jsonschema and python3-yaml.
 """
 
 import argparse
@@ -149,6 +150,18 @@ def check_outputs(validators, directory):
     return checked
 
 
+def check_verdicts(validators, file):
+    verdicts = load(file)
+    for verdict in verdicts:
+        if validators["command"].is_valid(verdict["body"]) != verdict["accepted"]:
+            said = "takes" if verdict["accepted"] else "refuses"
+            body = json.dumps(verdict["body"])
+            fault("command", f"the reader {said}, the schema does not: {body}")
+    if not any(v["accepted"] for v in verdicts) or all(v["accepted"] for v in verdicts):
+        fault(file, "the verdicts are all alike")
+    return len(verdicts)
+
+
 def check_asyncapi(validators):
     """The document names every message, and what it names exists."""
     document = yaml.safe_load((ROOT / "asyncapi.yaml").read_text(encoding="utf-8"))
@@ -209,6 +222,7 @@ def main():
     warnings.simplefilter("ignore")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--outputs", type=pathlib.Path)
+    parser.add_argument("--verdicts", type=pathlib.Path)
     arguments = parser.parse_args()
     schemas = load_schemas()
     check_references(schemas)
@@ -218,9 +232,13 @@ def main():
     examples = check_examples(validators)
     messages = check_asyncapi(validators)
     outputs = check_outputs(validators, arguments.outputs) if arguments.outputs else 0
+    verdicts = check_verdicts(validators, arguments.verdicts) if arguments.verdicts else 0
     if faults:
         sys.exit("\n".join(faults))
-    print(f"{len(schemas)} schemas, {examples} examples, {messages} messages, {outputs} outputs: as due")
+    print(
+        f"{len(schemas)} schemas, {examples} examples, {messages} messages, {outputs} outputs, "
+        f"{verdicts} verdicts: as due"
+    )
 
 
 main()

@@ -122,7 +122,8 @@ extension AMQPConnection {
             case .plain(let user, let password):
                 rmq_log_in(state, endpoint.virtualHost, beat, false, user, password, name)
             case .external:
-                rmq_log_in(state, endpoint.virtualHost, beat, true, "", "", name)
+                // The broker takes the name from the certificate; the library wants some text.
+                rmq_log_in(state, endpoint.virtualHost, beat, true, "certificate", "", name)
             }
         do throws(BrokerError) {
             try check(reply, at: endpoint.place)

@@ -3,10 +3,10 @@ import CopyModel
 /// Requests in the form by which they are compared: two commands ask the same if and only if these
 /// bytes are equal.
 ///
-/// The form is the command itself without its id: JSON with members sorted, no space, one way to escape,
-/// values in their shortest spelling, and everything left out that says what is so anyway. So it stays
-/// the same when later versions add parameters, and a request that was refused as unknown keeps its
-/// form in the version that knows it.
+/// The form is the command itself without its id: JSON with members sorted, no space, one way to
+/// escape, values in their shortest spelling, and everything left out that says what is so anyway.
+/// So it stays the same when later versions add parameters, and a request that was refused as
+/// unknown keeps its form in the version that knows it.
 enum CanonicalRequest {
     /// The form of a command that was read.
     static func bytes(

@@ -17,7 +17,8 @@ public enum CommandReader {
     ///   - contentEncoding: AMQP `content_encoding`; nil where absent.
     ///   - receivedSize: the body's size in bytes as announced, where `body` was cut short for it.
     public static func read(
-        body: [UInt8], messageID: String?, contentType: String? = nil, contentEncoding: String? = nil,
+        body: [UInt8], messageID: String?, contentType: String? = nil,
+        contentEncoding: String? = nil,
         receivedSize: Int? = nil
     ) -> ReadResult {
         let size = max(body.count, receivedSize ?? 0)
@@ -45,18 +46,22 @@ public enum CommandReader {
             return Refusal(
                 .messageTooLarge,
                 "The message has \(size) bytes; \(largestBody) are the most that is read.",
-                remedy: "Split the command, for example into several AddCopySets, each with its own id.")
+                remedy:
+                    "Split the command, for example into several AddCopySets, each with its own id."
+            )
         }
         if let contentType, !isJSON(contentType) {
             return Refusal(
-                .malformedCommand, "The content_type is \(contentType.quoted), not application/json.",
+                .malformedCommand,
+                "The content_type is \(contentType.quoted), not application/json.",
                 subject: "content_type", remedy: "Publish with content_type application/json.")
         }
         if let contentEncoding, !["", "identity", "utf-8"].contains(contentEncoding.lowercased()) {
             return Refusal(
                 .malformedCommand,
                 "The content_encoding is \(contentEncoding.quoted): only plain UTF-8 is read.",
-                subject: "content_encoding", remedy: "Publish the body as it is, without an encoding.")
+                subject: "content_encoding",
+                remedy: "Publish the body as it is, without an encoding.")
         }
         return nil
     }
@@ -89,6 +94,6 @@ struct Malformed: Error, Hashable {
         Refusal(
             .malformedCommand, "\(pointer.isEmpty ? "The body" : pointer): \(sentence)",
             subject: pointer,
-            remedy: "Correct the message and send it with a new id; schemas/command.json says what is allowed.")
+            remedy: "Correct it, and send it with a new id; schemas/command.json tells the form.")
     }
 }

@@ -6,18 +6,20 @@ public enum CommandWriter {
     public static func bytes(_ envelope: CommandEnvelope) -> [UInt8] {
         var writer = JSONWriter(capacity: 256)
         writer.request(
-            envelope.command, id: envelope.id, subject: envelope.subject, notAfter: envelope.notAfter,
+            envelope.command, id: envelope.id, subject: envelope.subject,
+            notAfter: envelope.notAfter,
             dryRun: envelope.dryRun)
         return writer.bytes
     }
 
     /// The body of a command given in texts, as on a command line.
     ///
-    /// A parameter's value is JSON where it can be read as such, and plain text else. `backupId`, `type`
-    /// and `description` are text even where they look like numbers. `parts`, `copySets` and `volumes`
-    /// may list names separated by commas. A key with dots makes members of members:
-    /// `options.retentionMinutes=60`. The command's name is not checked, since a newer worker may know
-    /// more. Throws `malformed-command` with the parameter as subject where a key cannot be used.
+    /// A parameter's value is JSON where it can be read as such, and plain text else. `backupId`,
+    /// `type` and `description` are text even where they look like numbers. `parts`, `copySets` and
+    /// `volumes` may list names separated by commas. A key with dots makes members of members:
+    /// `options.retentionMinutes=60`. The command's name is not checked, since a newer worker may
+    /// know more. Throws `malformed-command` with the parameter as subject where a key cannot be
+    /// used.
     public static func bytes(
         name: String, subject: String, id: String, parameters: [(key: String, value: String)],
         notAfter: Timestamp? = nil, dryRun: Bool = false

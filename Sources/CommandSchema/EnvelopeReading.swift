@@ -64,7 +64,8 @@ struct EnvelopeReading {
         }
         guard messageID == nil || messageID == text else {
             throw Malformed(
-                "/id", "The body says \(text.quoted), and message_id says \((messageID ?? "").quoted).")
+                "/id",
+                "The body says \(text.quoted), and message_id says \((messageID ?? "").quoted).")
         }
         id = read
         idIsInDoubt = false
@@ -89,8 +90,9 @@ struct EnvelopeReading {
             self.isForStorage = isForStorage
             throw Malformed(
                 pointer,
-                "\(name.rawValue) is for a \(name.isForStorage ? "storage system" : "session"), not a "
-                    + (isForStorage ? "storage system." : "session."))
+                name.isForStorage
+                    ? "\(name.rawValue) is for a storage system, not a session."
+                    : "\(name.rawValue) is for a session, not a storage system.")
         }
         guard subjectMembers == 1 || name != nil else {
             throw Malformed(pointer, "A command names a session or a storage system, not both.")
@@ -145,8 +147,10 @@ struct EnvelopeReading {
                     command, subject: subject, notAfter: notAfter, dryRun: dryRun)))
     }
 
-    /// The result for a body that is not strict JSON, of which the start was read: a fault of content
-    /// before the fault of form comes first. What an open container lacks may have been still to come.
+    /// The result for a body that is not strict JSON, of which the start was read.
+    ///
+    /// A fault of content before the fault of form comes first. What an open container lacks is
+    /// none: it may have been still to come.
     func unattributable(for fault: JSONFault, open: [String]) -> UnattributableCommand {
         var first = Malformed(fault.pointer, "\(fault.sentence.dropLast()) (byte \(fault.offset)).")
         if let earlier = firstFault, earlier.lackingContainer.map({ !open.contains($0) }) ?? true {
@@ -172,7 +176,8 @@ struct EnvelopeReading {
 
     private static let idMissing = Refusal(
         .commandIDMissing, "The command has no id, neither in its body nor as message_id.",
-        subject: "/id", remedy: "Give each command an id of its own, and repeat it only with the command.")
+        subject: "/id",
+        remedy: "Give each command an id of its own, and repeat it only with the command.")
 }
 
 extension String {

@@ -8,40 +8,15 @@ public enum EventWriter {
     /// The event's JSON, told by the worker of that instance name.
     ///
     /// `outcomeBytes` are the data of a `stillpoint.command.*` event where they have been encoded
-    /// already; they are put in as they are. `availableCommands` is for an outcome without them that
-    /// describes a session.
+    /// already; they are put in as they are. `availableCommands` is for an outcome without them
+    /// that describes a session.
     public static func bytes(
         _ event: Event, instance: String, outcomeBytes: [UInt8]? = nil,
         availableCommands: [CommandName] = []
     ) -> [UInt8] {
         var writer = JSONWriter(capacity: 512 + (outcomeBytes?.count ?? 256))
-        let type = event.body.type
-        let shortType = EventWriter.shortType(type)
         writer.openObject()
-        writer.member("specversion", "1.0")
-        writer.key("id")
-        writer.pieces { writer in
-            writer.append(event.subject.text)
-            writer.append("/")
-            writer.append(event.sequence, width: 20)
-        }
-        writer.key("source")
-        writer.pieces { writer in
-            writer.append("/stillpoint/")
-            writer.append(instance.percentEncoded)
-        }
-        writer.member("type", type)
-        writer.member("subject", event.subject.text)
-        writer.member("time", event.time)
-        writer.key("sequence")
-        writer.pieces { $0.append(event.sequence, width: 20) }
-        writer.member("datacontenttype", "application/json")
-        writer.key("dataschema")
-        writer.pieces { writer in
-            writer.append(SchemaPlace.eventBase)
-            writer.append(shortType)
-            writer.append(".json")
-        }
+        writer.attributes(event, instance)
         if let commandID = event.commandID { writer.member("commandid", commandID.text) }
         if let traceparent = event.traceparent { writer.member("traceparent", traceparent) }
         writer.key("data")
@@ -50,24 +25,54 @@ public enum EventWriter {
         return writer.bytes
     }
 
-    private static func shortType(_ type: String) -> String {
+    fileprivate static func shortType(_ type: String) -> String {
         String(decoding: type.utf8.dropFirst("stillpoint.".utf8.count), as: UTF8.self)
     }
 
-    /// The routing key on the events exchange, e.g. `payroll.backup.recoverable`.
+    /// The routing key on the events exchange, as `payroll.backup.recoverable`.
     public static func routingKey(_ event: Event) -> String {
         event.subject.text + "." + shortType(event.body.type)
     }
 
-    /// The event's id, also its AMQP `message_id`, e.g. `payroll/00000000000000000042`: the number has
-    /// 20 digits, so that texts sort as the numbers do.
+    /// The event's id, also its AMQP `message_id`, as `payroll/00000000000000000042`: the number
+    /// has 20 digits, so that texts sort as the numbers do.
     public static func id(_ event: Event) -> String {
         let digits = String(event.sequence)
-        return event.subject.text + "/" + "00000000000000000000".dropFirst(digits.utf8.count) + digits
+        return event.subject.text + "/" + "00000000000000000000".dropFirst(digits.utf8.count)
+            + digits
     }
 }
 
 extension JSONWriter {
+    /// Writes the attributes that every event has.
+    fileprivate mutating func attributes(_ event: Event, _ instance: String) {
+        let type = event.body.type
+        member("specversion", "1.0")
+        key("id")
+        pieces { writer in
+            writer.append(event.subject.text)
+            writer.append("/")
+            writer.append(event.sequence, width: 20)
+        }
+        key("source")
+        pieces { writer in
+            writer.append("/stillpoint/")
+            writer.append(instance.percentEncoded)
+        }
+        member("type", type)
+        member("subject", event.subject.text)
+        member("time", event.time)
+        key("sequence")
+        pieces { $0.append(event.sequence, width: 20) }
+        member("datacontenttype", "application/json")
+        key("dataschema")
+        pieces { writer in
+            writer.append(SchemaPlace.eventBase)
+            writer.append(EventWriter.shortType(type))
+            writer.append(".json")
+        }
+    }
+
     /// Writes a string in pieces.
     fileprivate mutating func pieces(_ write: (inout JSONWriter) -> Void) {
         beginString()
@@ -80,8 +85,13 @@ extension JSONWriter {
     ) {
         switch body {
         case .command(let outcome):
-            if let outcomeBytes { json(outcomeBytes) } else { self.outcome(outcome, availableCommands) }
-        case .sessionCreated(let summary), .sessionChanged(let summary), .sessionDeleted(let summary):
+            if let outcomeBytes {
+                json(outcomeBytes)
+            } else {
+                self.outcome(outcome, availableCommands)
+            }
+        case .sessionCreated(let summary), .sessionChanged(let summary),
+            .sessionDeleted(let summary):
             self.summary(summary)
         case .pairChanged(let view): pair(view)
         case .backupCreated(let view), .backupRecoverable(let view), .backupUnrecoverable(let view),
@@ -142,7 +152,8 @@ extension JSONWriter {
 }
 
 extension String {
-    /// The text as one segment of a URI's path (RFC 3986): everything but unreserved characters encoded.
+    /// The text as one segment of a URI's path (RFC 3986): everything but unreserved characters
+    /// encoded.
     fileprivate var percentEncoded: String {
         guard !utf8.allSatisfy(\.isUnreserved) else { return self }
         var text = ""

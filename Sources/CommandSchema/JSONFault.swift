@@ -20,7 +20,8 @@ enum JSONPointer {
     /// Longest token that is spelled out: a refusal must not echo a megabyte.
     static let longestToken = 64
 
-    /// One token with its slash: `~` and `/` escaped, control characters and excess length left out.
+    /// One token with its slash: `~` and `/` escaped, control characters and excess length left
+    /// out.
     static func token(_ name: String) -> String {
         var text = "/"
         for scalar in name.unicodeScalars.prefix(longestToken) {
@@ -40,7 +41,8 @@ extension Unicode.Scalar {
 }
 
 extension String {
-    /// The text as a sentence can quote it: at most 64 characters, none of them a control character.
+    /// The text as a sentence can quote it: at most 64 characters, none of them a control
+    /// character.
     var quoted: String {
         var text = "'"
         for scalar in unicodeScalars.prefix(JSONPointer.longestToken) {

@@ -31,8 +31,10 @@ public struct JSONMember: Hashable, Sendable {
 }
 
 extension JSONNode {
-    /// Reads a document that a worker sent: as strict as for a command, except that numbers may have
-    /// fractions and any size, since a newer worker may send them. Throws the first fault.
+    /// Reads a document that a worker sent; throws the first fault.
+    ///
+    /// As strict as for a command, except that numbers may have fractions and any size, since a
+    /// newer worker may send them.
     public init(document bytes: [UInt8]) throws(JSONFault) {
         var scanner = JSONScanner(bytes, numbers: .any)
         self = try scanner.scan()
@@ -97,8 +99,8 @@ extension JSONNode {
 }
 
 extension String {
-    /// True where both are the same bytes: `==` also holds for different spellings of one character,
-    /// which other readers of the same message keep apart.
+    /// True where both are the same bytes: `==` also holds for different spellings of one
+    /// character, which other readers of the same message keep apart.
     func hasSameBytes(as other: String) -> Bool {
         guard utf8.count == other.utf8.count else { return false }
         var (left, right) = (self, other)

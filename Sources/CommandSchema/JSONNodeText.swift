@@ -26,7 +26,8 @@ extension JSONNode {
         case .object(let members) where !members.isEmpty:
             for (index, member) in members.enumerated() {
                 text += (index == 0 ? "{" : ",") + indent + "  "
-                text += String(decoding: JSONNode.string(member.key).compact(), as: UTF8.self) + ": "
+                text +=
+                    String(decoding: JSONNode.string(member.key).compact(), as: UTF8.self) + ": "
                 member.value.appendPretty(to: &text, indent: indent + "  ")
             }
             text += indent + "}"

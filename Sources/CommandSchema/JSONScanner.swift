@@ -6,11 +6,13 @@ enum NumberRule {
     case any
 }
 
-/// Reads strict JSON: RFC 8259 less everything in which two readers of the same bytes could disagree.
+/// Reads strict JSON: RFC 8259 less everything in which two readers of the same bytes could
+/// disagree.
 ///
-/// Refused beyond the grammar: byte-order marks and encodings other than UTF-8, names that are there
-/// twice (after unescaping), lone surrogates, nesting deeper than 32, and, where `NumberRule` says so,
-/// numbers that some readers round. Depth costs no stack: open containers are kept in an array.
+/// Refused beyond the grammar: byte-order marks and encodings other than UTF-8, names that are
+/// there twice (after unescaping), lone surrogates, nesting deeper than 32, and, where `NumberRule`
+/// says so, numbers that some readers round. Depth costs no stack: open containers are kept in an
+/// array.
 struct JSONScanner {
     /// Containers that may be open at once.
     static let deepest = 32
@@ -91,7 +93,9 @@ struct JSONScanner {
         }
     }
 
-    private mutating func openContainer(_ empty: JSONNode, end: UInt8) throws(JSONFault) -> JSONNode? {
+    private mutating func openContainer(_ empty: JSONNode, end: UInt8) throws(JSONFault)
+        -> JSONNode?
+    {
         guard open.count < Self.deepest else {
             throw fault("The text nests deeper than \(Self.deepest).")
         }
@@ -224,7 +228,8 @@ private struct MemberName: Hashable {
         left.text.hasSameBytes(as: right.text)
     }
 
-    // Not `hasher.combine(text)`: that hashes the normal form, which many different names can share.
+    // Not `hasher.combine(text)`: that hashes the normal form, which many different names can
+    // share.
     func hash(into hasher: inout Hasher) {
         for byte in text.utf8 { hasher.combine(byte) }
     }

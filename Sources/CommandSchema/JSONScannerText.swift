@@ -16,7 +16,8 @@ extension JSONScanner {
                 position = end + 1
                 return text
             case UInt8(ascii: "\\"): return try scanEscapedString(from: start, firstEscape: end)
-            case 0x00...0x1F: throw fault(at: end, "A control character must be escaped in a string.")
+            case 0x00...0x1F:
+                throw fault(at: end, "A control character must be escaped in a string.")
             default:
                 seen |= byte
                 end += 1
@@ -123,7 +124,8 @@ extension JSONScanner {
         if end < bytes.count, bytes[end] | 0x20 == UInt8(ascii: "e") {
             isWhole = false
             end += 1
-            if end < bytes.count, bytes[end] == UInt8(ascii: "+") || bytes[end] == UInt8(ascii: "-") {
+            if end < bytes.count, bytes[end] == UInt8(ascii: "+") || bytes[end] == UInt8(ascii: "-")
+            {
                 end += 1
             }
             end = try digitsDue(from: end)
@@ -136,7 +138,8 @@ extension JSONScanner {
     private func number(
         _ text: ArraySlice<UInt8>, isWhole: Bool
     ) throws(JSONFault) -> JSONNode {
-        let isMinusZero = text.count == 2 && text.starts(with: [UInt8(ascii: "-"), UInt8(ascii: "0")])
+        let isMinusZero =
+            text.count == 2 && text.starts(with: [UInt8(ascii: "-"), UInt8(ascii: "0")])
         let value = isWhole && !isMinusZero ? Int64(bytes: text) : nil
         guard numbers == .safeIntegers else {
             return value.map(JSONNode.integer) ?? .number(String(decoding: text, as: UTF8.self))
@@ -151,7 +154,9 @@ extension JSONScanner {
 
     private func digitsEnd(from start: Int) -> Int {
         var end = start
-        while end < bytes.count, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(bytes[end]) { end += 1 }
+        while end < bytes.count, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(bytes[end]) {
+            end += 1
+        }
         return end
     }
 
@@ -179,7 +184,8 @@ extension UInt8 {
 }
 
 extension Int64 {
-    /// A whole number in decimal digits with an optional minus sign; nil where 64 bits do not hold it.
+    /// A whole number in decimal digits with an optional minus sign; nil where 64 bits do not hold
+    /// it.
     fileprivate init?(bytes: ArraySlice<UInt8>) {
         let isNegative = bytes.first == UInt8(ascii: "-")
         var value: Int64 = 0

@@ -7,7 +7,7 @@ public struct JSONWriter {
     /// What has been written.
     public private(set) var bytes: [UInt8] = []
     private var commaIsDue = false
-    /// The text of the last time up to its seconds, e.g. `2026-11-21T02:00:`.
+    /// The text of the last time up to its seconds, as `2026-11-21T02:00:`.
     private var lastMinute: (number: Int64, text: ArraySlice<UInt8>)?
 
     /// An empty text with room for so many bytes.
@@ -42,7 +42,8 @@ public struct JSONWriter {
         commaIsDue = false
     }
 
-    /// Writes a string, escaping only what JSON demands: quotes, backslashes and control characters.
+    /// Writes a string, escaping only what JSON demands: quotes, backslashes and control
+    /// characters.
     public mutating func string(_ text: String) {
         beginString()
         append(text)
@@ -110,22 +111,21 @@ public struct JSONWriter {
 
     /// Writes an instant with milliseconds.
     ///
-    /// The times of one message mostly lie in the same minute, so the calendar is asked once a minute.
+    /// The times of one message mostly lie in the same minute, so the calendar is asked once a
+    /// minute.
     public mutating func time(_ time: Timestamp) {
         let (minute, inMinute) = time.milliseconds.quotientAndRemainder(dividingBy: 60_000)
         beginString()
-        if let lastMinute, lastMinute.number == minute, inMinute >= 0 {
-            let start = bytes.count
+        if let lastMinute, lastMinute.number == minute, time.milliseconds >= 0 {
             bytes.append(contentsOf: lastMinute.text)
             append(UInt64(inMinute / 1000), width: 2)
             bytes.append(UInt8(ascii: "."))
             append(UInt64(inMinute % 1000), width: 3)
             bytes.append(UInt8(ascii: "Z"))
-            assert(bytes.count - start == 24)
         } else {
             let text = Array(time.description.utf8)
             bytes.append(contentsOf: text)
-            lastMinute = (minute, text.prefix(17))
+            if time.milliseconds >= 0 { lastMinute = (minute, text.dropLast("00.000Z".utf8.count)) }
         }
         endString()
     }

@@ -124,7 +124,8 @@ private struct VolumeEntry {
     var capacity: Capacity?
     var multiplier: Int?
 
-    /// Reads the members in their order; `multiplier` is what the multiplier is called, if there is one.
+    /// Reads the members in their order; `multiplier` is what the multiplier is called, if there is
+    /// one.
     init(
         _ node: JSONNode, _ pointer: @autoclosure () -> String, _ known: inout Set<LocalVolumeID>,
         hasCapacity: Bool, multiplier name: String?

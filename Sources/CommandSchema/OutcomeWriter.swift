@@ -2,7 +2,9 @@ import CopyModel
 
 /// Writes outcomes as section 3 of the contract has them.
 public enum OutcomeWriter {
-    /// The outcome's JSON. `availableCommands` is for a result that describes a session.
+    /// The outcome's JSON.
+    ///
+    /// `availableCommands` is for a result that describes a session.
     public static func bytes(
         _ outcome: Outcome, availableCommands: [CommandName] = []
     ) -> [UInt8] {
@@ -23,14 +25,17 @@ public enum OutcomeWriter {
 
     /// A stored outcome, marked as a repeat of an earlier answer; nothing else in it changes.
     ///
-    /// Takes what `bytes` has written: there, the first `"duplicate":` is the outcome's own, since what
-    /// precedes it are strings, in which the quotes would be escaped. Other bytes come back as they are.
+    /// Takes what `bytes` has written: there, the first `"duplicate":` is the outcome's own, since
+    /// what precedes it are strings, in which the quotes would be escaped. Other bytes come back as
+    /// they are.
     public static func markDuplicate(_ stored: [UInt8]) -> [UInt8] {
         let member = Array("\"duplicate\":false".utf8)
         let valueLength = "false".utf8.count
         var start = 0
         while start + member.count <= stored.count {
-            if stored[start] == member[0], stored[start..<start + member.count].elementsEqual(member) {
+            if stored[start] == member[0],
+                stored[start..<start + member.count].elementsEqual(member)
+            {
                 var marked = stored
                 let end = start + member.count
                 marked.replaceSubrange(end - valueLength..<end, with: "true".utf8)

@@ -2,11 +2,13 @@ import CopyModel
 
 /// The parameters of each command, strictly typed, read in the order of the document.
 struct ParameterReading {
-    /// Options that are unknown or out of range, in order: reasons of the session, not of the message.
+    /// Options that are unknown or out of range, in order: reasons of the session, not of the
+    /// message.
     private(set) var optionRefusals: [Refusal] = []
 
     /// Reads the parameters of a command; throws the first fault.
-    mutating func command(_ name: CommandName, _ members: [JSONMember]) throws(Malformed) -> Command {
+    mutating func command(_ name: CommandName, _ members: [JSONMember]) throws(Malformed) -> Command
+    {
         switch name {
         case .createSession: return try createSession(members)
         case .modifySession: return try modifySession(members)
@@ -25,7 +27,8 @@ struct ParameterReading {
                     try Values.backup(node, at: "/parameters/backupId")
                 })
         case .terminateH1R1: return try plain(.terminateH1R1, members)
-        case .createVolumes: return .createVolumes(try only("volumes", members, Lists.specifications))
+        case .createVolumes:
+            return .createVolumes(try only("volumes", members, Lists.specifications))
         case .deleteVolumes: return .deleteVolumes(try only("volumes", members, Lists.localVolumes))
         case .expandVolumes: return .expandVolumes(try only("volumes", members, Lists.expansions))
         case .setSafeguardedCapacity:
@@ -55,14 +58,16 @@ struct ParameterReading {
 
     private func required<Value>(_ value: Value?, _ key: String) throws(Malformed) -> Value {
         guard let value else {
-            throw Malformed("/parameters/\(key)", "This parameter is missing.", lackingIn: "/parameters")
+            throw Malformed(
+                "/parameters/\(key)", "This parameter is missing.", lackingIn: "/parameters")
         }
         return value
     }
 
     private func unknown(_ member: JSONMember) -> Malformed {
         Malformed(
-            "/parameters" + JSONPointer.token(member.key), "The command has no parameter of this name.")
+            "/parameters" + JSONPointer.token(member.key),
+            "The command has no parameter of this name.")
     }
 
     // MARK: Commands with several parameters
@@ -89,7 +94,8 @@ struct ParameterReading {
         guard let type = SessionType(rawValue: text) else {
             let known = SessionType.allCases.map(\.rawValue).joined(separator: ", ")
             throw Malformed(
-                "/parameters/type", "This version has no sessions of type \(text.quoted), only \(known).")
+                "/parameters/type",
+                "This version has no sessions of type \(text.quoted), only \(known).")
         }
         return type
     }
@@ -181,7 +187,8 @@ struct ParameterReading {
             Refusal(
                 .unknownOption, "A Safeguarded Copy session has no option \(name.quoted).",
                 subject: "/parameters/options" + JSONPointer.token(name),
-                remedy: "Leave it out; the options are minimumMinutesBetweenBackups, retentionMinutes "
+                remedy:
+                    "Leave it out; the options are minimumMinutesBetweenBackups, retentionMinutes "
                     + "and expireBackupOnAutoRoll."))
     }
 }

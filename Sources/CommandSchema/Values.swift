@@ -1,6 +1,8 @@
 import CopyModel
 
-/// The single values of commands, each with its form and bounds. Pointers are made only for a fault.
+/// The single values of commands, each with its form and bounds.
+///
+/// Pointers are made only for a fault.
 enum Values {
     /// Entries that one list of a command may have.
     static let longestList = 20_000
@@ -12,21 +14,27 @@ enum Values {
     /// Seconds since 1970 that stay below the year 33,658, so that times can be made of them.
     static let largestBackupID: UInt64 = 999_999_999_999
 
-    static func text(_ node: JSONNode, at pointer: @autoclosure () -> String) throws(Malformed) -> String {
+    static func text(_ node: JSONNode, at pointer: @autoclosure () -> String) throws(Malformed)
+        -> String
+    {
         guard case .string(let text) = node else {
             throw Malformed(pointer(), "A string is due here, not \(node.kind).")
         }
         return text
     }
 
-    static func bool(_ node: JSONNode, at pointer: @autoclosure () -> String) throws(Malformed) -> Bool {
+    static func bool(_ node: JSONNode, at pointer: @autoclosure () -> String) throws(Malformed)
+        -> Bool
+    {
         guard case .bool(let value) = node else {
             throw Malformed(pointer(), "true or false is due here, not \(node.kind).")
         }
         return value
     }
 
-    static func integer(_ node: JSONNode, at pointer: @autoclosure () -> String) throws(Malformed) -> Int {
+    static func integer(_ node: JSONNode, at pointer: @autoclosure () -> String) throws(Malformed)
+        -> Int
+    {
         guard case .integer(let value) = node else {
             throw Malformed(pointer(), "A whole number is due here, not \(node.kind).")
         }
@@ -64,7 +72,8 @@ enum Values {
         guard let name = SubjectName(try text(node, at: pointer())) else {
             throw Malformed(
                 pointer(),
-                "A name is a letter or digit, then up to 63 letters, digits, underscores or hyphens.")
+                "A name is a letter or digit, then up to 63 letters, digits, _ or -."
+            )
         }
         return name
     }
@@ -73,7 +82,8 @@ enum Values {
         _ node: JSONNode, at pointer: @autoclosure () -> String
     ) throws(Malformed) -> Timestamp {
         guard let time = Timestamp(rfc3339: try text(node, at: pointer())) else {
-            throw Malformed(pointer(), "A time is written as RFC 3339 says, like 2026-11-21T02:00:00Z.")
+            throw Malformed(
+                pointer(), "A time is written as RFC 3339 says, like 2026-11-21T02:00:00Z.")
         }
         return time
     }
@@ -83,7 +93,8 @@ enum Values {
     ) throws(Malformed) -> String {
         let text = try text(node, at: pointer())
         guard text.unicodeScalars.count <= longestDescription else {
-            throw Malformed(pointer(), "A description has at most \(longestDescription) characters.")
+            throw Malformed(
+                pointer(), "A description has at most \(longestDescription) characters.")
         }
         guard !text.unicodeScalars.contains(where: \.isControl) else {
             throw Malformed(pointer(), "A description has no control characters.")
@@ -96,7 +107,8 @@ enum Values {
     ) throws(Malformed) -> VolumeID {
         guard let volume = VolumeID(try text(node, at: pointer())) else {
             throw Malformed(
-                pointer(), "A volume is a storage system and four hexadecimal digits, like box1:0100.")
+                pointer(),
+                "A volume is a storage system and four hexadecimal digits, like box1:0100.")
         }
         return volume
     }
@@ -131,7 +143,8 @@ enum Values {
         let value = try integer(node, at: pointer())
         guard multipliers.contains(value) else {
             throw Malformed(
-                pointer(), "A multiplier is \(multipliers.lowerBound) to \(multipliers.upperBound).")
+                pointer(), "A multiplier is \(multipliers.lowerBound) to \(multipliers.upperBound)."
+            )
         }
         return value
     }
@@ -140,7 +153,8 @@ enum Values {
         _ node: JSONNode, at pointer: @autoclosure () -> String
     ) throws(Malformed) -> BackupID {
         guard let id = BackupID(try text(node, at: pointer())), id.seconds <= largestBackupID else {
-            throw Malformed(pointer(), "A backup id is seconds since 1970 in decimal, like 1795226400.")
+            throw Malformed(
+                pointer(), "A backup id is seconds since 1970 in decimal, like 1795226400.")
         }
         return id
     }

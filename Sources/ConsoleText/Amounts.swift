@@ -11,7 +11,7 @@ public enum Amounts {
         guard let unit = units.first(where: { bytes >> $0.shift > 0 }) else { return "\(bytes) B" }
         let whole = bytes >> unit.shift
         let rest = bytes & ((1 << unit.shift) - 1)
-        let tenths = (rest >> (unit.shift - 10)) * 10 >> 10
+        let tenths = ((rest >> (unit.shift - 10)) * 10) >> 10
         guard whole < 100, tenths > 0 else { return "\(whole) \(unit.name)" }
         return "\(whole).\(tenths) \(unit.name)"
     }

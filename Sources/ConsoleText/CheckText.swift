@@ -16,7 +16,7 @@ public struct Finding: Sendable, Hashable {
 
     /// How grave it is.
     public let level: Level
-    /// What was looked at, e.g. `broker`.
+    /// What was looked at: `broker`.
     public let place: String
     /// What was found: one sentence without a full stop.
     public let sentence: String
@@ -42,7 +42,8 @@ public enum CheckText {
             let space = String(repeating: " ", count: 7 - word.count)
             let place = SafeText.escaped(finding.place).padded(to: width)
             var lines = [
-                painter.paint(word, tone) + space + "  \(place)  " + SafeText.escaped(finding.sentence)
+                painter.paint(word, tone) + space + "  \(place)  "
+                    + SafeText.escaped(finding.sentence)
             ]
             if !finding.remedy.isEmpty {
                 let indent = String(repeating: " ", count: 9)
@@ -82,7 +83,9 @@ public enum CheckText {
 
     /// 69 where the broker cannot be reached, else 4 where something failed, else 0.
     public static func status(_ findings: [Finding]) -> ExitStatus {
-        if findings.contains(where: { $0.level == .brokerUnreachable }) { return .brokerUnreachable }
+        if findings.contains(where: { $0.level == .brokerUnreachable }) {
+            return .brokerUnreachable
+        }
         return findings.contains { $0.level == .failed } ? .failed : .completed
     }
 }

@@ -35,9 +35,9 @@ public struct CommandRequest: Sendable {
         public var id: String
     }
 
-    /// Puts the body together. `freshID` is called where no id was given.
+    /// Puts the body together.
     ///
-    /// Throws a sentence where something is missing, cannot be read, or is said twice and differently.
+    /// `freshID` is called where no id was given. Throws a sentence where something is missing, cannot be read, or is said twice and differently.
     public func assembled(freshID: () -> String) throws(UsageFault) -> Assembled {
         var members = try fileMembers()
         let known = Set(members.map(\.key))
@@ -47,7 +47,8 @@ public struct CommandRequest: Sendable {
         let target = try agreed(self.target, members, key, "TARGET")
         guard SubjectName(target) != nil else {
             throw UsageFault(
-                "'\(target)' is not a name: a letter or digit, then up to 63 letters, digits, _ or -")
+                "'\(target)' is not a name: a letter or digit, then up to 63 letters, digits, _ or -"
+            )
         }
         let given = self.id ?? (known.contains("id") ? nil : freshID())
         let id = try agreed(given, members, "id", "--id")
@@ -88,7 +89,8 @@ public struct CommandRequest: Sendable {
         }
         do {
             let bytes = try CommandWriter.bytes(
-                name: name, subject: target, id: id, parameters: pairs, notAfter: time, dryRun: dryRun)
+                name: name, subject: target, id: id, parameters: pairs, notAfter: time,
+                dryRun: dryRun)
             return try JSONNode(document: bytes).members
         } catch let refusal as Refusal {
             throw UsageFault("\(refusal.message) \(refusal.remedy)")
@@ -108,7 +110,8 @@ public struct CommandRequest: Sendable {
             return members
         } catch let fault as JSONFault {
             let place = fault.pointer.isEmpty ? "" : " in \(fault.pointer)"
-            throw UsageFault("the file is not strict JSON: byte \(fault.offset)\(place): \(fault.sentence)")
+            throw UsageFault(
+                "the file is not strict JSON: byte \(fault.offset)\(place): \(fault.sentence)")
         } catch let fault as UsageFault {
             throw fault
         } catch {
@@ -133,6 +136,7 @@ public struct CommandRequest: Sendable {
 
     /// A known command's name in its own spelling, whatever the case; others as they are.
     static func spelled(_ name: String) -> String {
-        CommandName.allCases.first { $0.rawValue.lowercased() == name.lowercased() }?.rawValue ?? name
+        CommandName.allCases.first { $0.rawValue.lowercased() == name.lowercased() }?.rawValue
+            ?? name
     }
 }

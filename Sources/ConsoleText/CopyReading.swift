@@ -32,13 +32,16 @@ public struct CopyReading: Sendable, Hashable {
         if let tracksRemaining {
             let number = tracksRemaining == 1 ? "1 track" : "\(tracksRemaining) tracks"
             details.append(
-                tracksRemaining == 0 ? "0 tracks left"
+                tracksRemaining == 0
+                    ? "0 tracks left"
                     : "\(number) (\(Amounts.tracks(tracksRemaining))) left")
         }
         if let bytesPerSecond, percent < 100 {
             details.append(Amounts.rate(bytesPerSecond: bytesPerSecond))
         }
-        if let estimatedCompletion, percent < 100 { details.append("done about \(estimatedCompletion)") }
+        if let estimatedCompletion, percent < 100 {
+            details.append("done about \(estimatedCompletion)")
+        }
         return details
     }
 }
@@ -80,7 +83,8 @@ public struct ProgressText: Sendable {
             let gained = reading.percent - shown.percent
             let waited = zip(time, shown.time).map { $0.milliseconds - $1.milliseconds >= 10_000 }
             let isNews =
-                gained >= 5 || gained < 0 || (gained > 0 && (reading.percent == 100 || waited == true))
+                gained >= 5 || gained < 0
+                || (gained > 0 && (reading.percent == 100 || waited == true))
             guard isNews else { return nil }
         }
         shown = (reading.percent, time)

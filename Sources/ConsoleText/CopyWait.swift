@@ -38,7 +38,8 @@ public struct CopyWait: Sendable {
         case .recover: command["parameters"]?["backgroundCopy"]?.bool == true
         case .createSession, .modifySession, .deleteSession, .addCopySets, .removeCopySets,
             .describeSession, .refreshStates, .terminate, .backup, .expireBackup, .terminateH1R1,
-            .createVolumes, .deleteVolumes, .expandVolumes, .setSafeguardedCapacity, .describeStorage,
+            .createVolumes, .deleteVolumes, .expandVolumes, .setSafeguardedCapacity,
+            .describeStorage,
             nil:
             false
         }
@@ -72,7 +73,9 @@ public struct CopyWait: Sendable {
             return [.ended("the recovery was withdrawn before the copy was complete")]
         }
         guard least.percent == 100 else {
-            return shown + [.ended("\(least.rolePair) stands at \(least.percent) % and is not copying")]
+            return shown + [
+                .ended("\(least.rolePair) stands at \(least.percent) % and is not copying")
+            ]
         }
         return shown + [.complete]
     }

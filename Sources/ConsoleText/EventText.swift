@@ -63,6 +63,7 @@ enum EventWords {
         switch OutcomeKind(rawValue: data["outcome"]?.text ?? "") {
         case .completed:
             let result = brief(data["result"])
+            if data["duplicate"]?.bool == true { words += " before, answered again" }
             return (words + (result.isEmpty ? "" : ", \(result)") + id(data), .good)
         case .refused:
             let refusals = data["refusals"]?.items ?? []
@@ -89,9 +90,7 @@ enum EventWords {
         guard let result, result["type"] == nil, result["storage"] == nil else { return "" }
         return result.members.compactMap { member in
             switch member.value {
-            case .array(let items) where member.key == "expired":
-                Amounts.count(Int64(items.count), "backup") + " expired"
-            case .array(let items): "\(items.count) in \(member.key)"
+            case .array(let items): counted(items.count, member.key)
             case .integer(let number) where member.key == "copySets":
                 Amounts.count(number, "copy set")
             case .integer(let number) where member.key == "pairs": Amounts.count(number, "pair")
@@ -103,13 +102,29 @@ enum EventWords {
         }.joined(separator: ", ")
     }
 
+    /// The length of a list in words.
+    private static func counted(_ number: Int, _ key: String) -> String {
+        let count = Int64(number)
+        switch key {
+        case "expired": return Amounts.count(count, "backup") + " expired"
+        case "wouldDo": return "decided only, \(Amounts.count(count, "step"))"
+        default:
+            let words = Words.apart(key).lowercased()
+            return Amounts.count(count, words.hasSuffix("s") ? String(words.dropLast()) : words)
+        }
+    }
+
     private static func session(_ data: JSONNode) -> String {
         var words = "\(data["state"].shown), \(data["status"].shown)"
         words += data["recoverable"]?.bool == true ? ", recoverable" : ", not recoverable"
         if data["copying"]?.bool == true { words += ", copying" }
         if data["error"]?.bool == true { words += ", error" }
-        if let count = data["copySets"]?.integer { words += ", \(Amounts.count(count, "copy set"))" }
-        if let newest = data["newestRecoverableBackup"]?.text { words += ", newest backup \(newest)" }
+        if let count = data["copySets"]?.integer {
+            words += ", \(Amounts.count(count, "copy set"))"
+        }
+        if let newest = data["newestRecoverableBackup"]?.text {
+            words += ", newest backup \(newest)"
+        }
         return words
     }
 
@@ -123,7 +138,8 @@ enum EventWords {
         if data["copying"]?.bool == true { words += ", copying" }
         if let percent = data["progress"]?.integer { words += ", \(percent) %" }
         if let last = data["lastResult"]?.text { words += ": \(last)" }
-        let isLost = data["state"]?.text == PairState.lost.rawValue || data["lastResult"]?.text != nil
+        let isLost =
+            data["state"]?.text == PairState.lost.rawValue || data["lastResult"]?.text != nil
         return (words, isLost ? .bad : .plain)
     }
 
@@ -140,7 +156,8 @@ enum EventWords {
 
     private static func progress(_ data: JSONNode) -> String {
         guard let progress = CopyReading(data) else { return data.shown }
-        return "\(progress.rolePair) \(progress.percent) %, " + progress.details.joined(separator: ", ")
+        return "\(progress.rolePair) \(progress.percent) %, "
+            + progress.details.joined(separator: ", ")
     }
 
     private static func capacity(_ data: JSONNode) -> (String, Tone) {

@@ -57,7 +57,7 @@ public enum OutcomeText {
     private static func result(_ result: JSONNode?, _ painter: Painter) -> [String] {
         guard let result, !result.members.isEmpty else { return [] }
         if result["session"] != nil, result["type"] != nil {
-            return [""] + SessionText.lines(result, painter)
+            return [""] + SessionText.lines(result, painter, withEmptyLists: false)
         }
         if result["storage"] != nil, result["volumes"] != nil {
             return [""] + StorageText.lines(result, painter)

@@ -27,7 +27,9 @@ public enum ParameterText {
     public static func spelledOut(
         _ value: String, of key: String, command: CommandName?
     ) throws(UsageFault) -> String {
-        if let first = value.first(where: { !$0.isWhitespace }), "[{\"".contains(first) { return value }
+        if let first = value.first(where: { !$0.isWhitespace }), "[{\"".contains(first) {
+            return value
+        }
         let nodes: [JSONNode]
         switch (command, key) {
         case (.addCopySets, "copySets"): nodes = try entries(value, copySets)
@@ -99,7 +101,8 @@ public enum ParameterText {
 
     private static func multipliers(_ entry: String) throws(UsageFault) -> [JSONNode] {
         let (ids, value) = try assignment(entry, "x16")
-        let multiplier = try number(value.hasPrefix("x") ? value.dropFirst() : value[...], in: entry)
+        let multiplier = try number(
+            value.hasPrefix("x") ? value.dropFirst() : value[...], in: entry)
         return ids.map {
             .object([member("id", $0), JSONMember(key: "multiplier", value: multiplier)])
         }
@@ -129,14 +132,14 @@ public enum ParameterText {
 
 /// Volumes written as one or as a range.
 private enum VolumeRange {
-    /// `box1:0100` or `box1:0100-010f`. What is neither is left to the worker to judge.
+    /// Reads `box1:0100` or `box1:0100-010f`; what is neither is left to the worker to judge.
     static func global(_ text: String) throws(UsageFault) -> [String] {
         guard let colon = text.firstIndex(of: ":") else { return [text] }
         let storage = text[...colon]
         return try local(String(text[text.index(after: colon)...])).map { storage + $0 }
     }
 
-    /// `0100` or `0100-010f`.
+    /// Reads `0100` or `0100-010f`; the same.
     static func local(_ text: String) throws(UsageFault) -> [String] {
         let ends = text.split(separator: "-", omittingEmptySubsequences: false)
         guard ends.count == 2, let from = number(ends[0]), let to = number(ends[1]) else {

@@ -17,6 +17,7 @@ public enum SafeText {
     }
 
     /// A JSON text that says the same and is safe to show: such characters as JSON's own `\u001b`.
+    ///
     /// Line breaks and tabs between the values stay.
     public static func json(_ bytes: [UInt8]) -> String {
         let text = String(decoding: bytes, as: UTF8.self)
@@ -40,7 +41,9 @@ public enum SafeText {
 
 extension Unicode.Scalar {
     /// True for control characters, for the invisible ones that reorder or tag text, and for line and
-    /// paragraph separators. The joiners are left alone: scripts and emoji are written with them.
+    /// paragraph separators.
+    ///
+    /// The joiners are left alone: scripts and emoji are written with them.
     fileprivate var actsOnTerminals: Bool {
         if value >= 0x20, value < 0x7F { return false }
         switch properties.generalCategory {

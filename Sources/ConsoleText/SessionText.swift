@@ -3,18 +3,29 @@ import CopyModel
 
 /// A session's document, as people read it: what is not in the document is left out.
 public enum SessionText {
-    /// The lines of the document: the summary, then a table for each list.
-    public static func lines(_ document: JSONNode, _ painter: Painter) -> [String] {
+    /// The lines of the document: the summary, then a table for each list, empty ones where wanted.
+    public static func lines(
+        _ document: JSONNode, _ painter: Painter, withEmptyLists: Bool = true
+    ) -> [String] {
         var lines = heading(document, painter)
         lines += summary(document).lines(painter)
         if let options = document["options"] {
             lines += section("Options", optionList(options).lines(painter), painter)
         }
-        lines += section("Copy sets", copySets(document["copySets"]), document["copySets"], painter)
-        lines += section("Role pairs", rolePairs(document["rolePairs"]), document["rolePairs"], painter)
-        lines += section("Pairs", pairs(document["pairs"]), document["pairs"], painter)
-        let backups = backups(document["backups"], recovered: document["recoveredBackup"]?.text)
-        lines += section("Backups, oldest first", backups, document["backups"], painter)
+        let recovered = document["recoveredBackup"]?.text
+        for (title, table, key) in [
+            ("Copy sets", copySets(document["copySets"]), "copySets"),
+            ("Role pairs", rolePairs(document["rolePairs"]), "rolePairs"),
+            ("Pairs", pairs(document["pairs"]), "pairs"),
+            (
+                "Backups, oldest first", backups(document["backups"], recovered: recovered),
+                "backups"
+            ),
+        ] {
+            guard let list = document[key], withEmptyLists || !table.isEmpty else { continue }
+            let body = table.isEmpty ? ["  none"] : table.lines(painter, indent: 2)
+            lines += section("\(title) (\(list.items.count))", body, painter)
+        }
         return lines
     }
 
@@ -49,12 +60,15 @@ public enum SessionText {
     private static func summary(_ document: JSONNode) -> FactList {
         var facts = FactList()
         guard document["state"] != nil else { return facts }
-        if let text = document["description"]?.text, !text.isEmpty { facts.add("Description", text) }
+        if let text = document["description"]?.text, !text.isEmpty {
+            facts.add("Description", text)
+        }
         facts.add("State", document["state"].shown)
         let status = Tones.status(document["status"])
         facts.add("Status", document["status"].shown, status.tone)
         for (name, key, good) in [
-            ("Recoverable", "recoverable", true), ("Copying", "copying", nil), ("Error", "error", false),
+            ("Recoverable", "recoverable", true), ("Copying", "copying", nil),
+            ("Error", "error", false),
         ] {
             let cell = Tones.yes(document[key], good: good)
             facts.add(name, cell.text, cell.tone)
@@ -92,15 +106,6 @@ extension SessionText {
         ["", painter.paint(title, .strong)] + body
     }
 
-    /// A list with its number of entries; nothing where the document does not have it.
-    private static func section(
-        _ title: String, _ table: TextTable, _ list: JSONNode?, _ painter: Painter
-    ) -> [String] {
-        guard let list else { return [] }
-        let body = table.isEmpty ? ["  none"] : table.lines(painter, indent: 2)
-        return section("\(title) (\(list.items.count))", body, painter)
-    }
-
     static func copySets(_ list: JSONNode?) -> TextTable {
         let roles = Roles.of(list?.items ?? [])
         var table = TextTable(headers: roles)
@@ -112,12 +117,14 @@ extension SessionText {
 
     private static func rolePairs(_ list: JSONNode?) -> TextTable {
         var table = TextTable(
-            "ROLE PAIR", "RECOVERABLE", "COPYING", ">PROGRESS", ">PAIRS", ">RECOVERABLE", ">COPYING",
+            "ROLE PAIR", "RECOVERABLE", "COPYING", ">PROGRESS", ">PAIRS", ">RECOVERABLE",
+            ">COPYING",
             "RECOVERY TIME")
         for pair in list?.items ?? [] {
             table.add(
                 Cell(pair["rolePair"].shown), Tones.yes(pair["recoverable"], good: true),
-                Tones.yes(pair["copying"]), Cell(pair["percent"].percent), Cell(pair["pairs"].shown),
+                Tones.yes(pair["copying"]), Cell(pair["percent"].percent),
+                Cell(pair["pairs"].shown),
                 Cell(pair["recoverablePairs"].shown), Cell(pair["copyingPairs"].shown),
                 Cell(pair["recoveryTime"].shown))
         }
@@ -131,10 +138,12 @@ extension SessionText {
         for pair in list?.items ?? [] {
             let remaining = pair["tracksRemaining"]?.integer.flatMap(UInt64.init(exactly:))
             table.add(
-                Cell(pair["rolePair"].shown), Cell(pair["source"].shown), Cell(pair["target"].shown),
+                Cell(pair["rolePair"].shown), Cell(pair["source"].shown),
+                Cell(pair["target"].shown),
                 Cell(pair["state"].shown), Tones.yes(pair["recoverable"], good: true),
                 Tones.yes(pair["copying"]), Cell(pair["percent"].percent),
-                Cell(remaining.map(Amounts.tracks) ?? "-"), Cell(pair["lastResult"]?.text ?? "-", .bad))
+                Cell(remaining.map(Amounts.tracks) ?? "-"),
+                Cell(pair["lastResult"]?.text ?? "-", .bad))
         }
         return table
     }

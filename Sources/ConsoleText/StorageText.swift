@@ -15,7 +15,8 @@ public enum StorageText {
         return lines
     }
 
-    private static func section(_ title: String, _ table: TextTable, _ painter: Painter) -> [String] {
+    private static func section(_ title: String, _ table: TextTable, _ painter: Painter) -> [String]
+    {
         guard !table.isEmpty else { return [] }
         return ["", painter.paint(title, .strong)] + table.lines(painter, indent: 2)
     }
@@ -28,7 +29,8 @@ public enum StorageText {
             let percent = volume["usedPercent"]?.integer ?? 0
             table.add(
                 Cell(volume["id"].shown, .strong), Cell(amount(volume["capacityBytes"])),
-                Cell(amount(volume["allocatedBytes"])), Cell(multiplier == 0 ? "none" : "x\(multiplier)"),
+                Cell(amount(volume["allocatedBytes"])),
+                Cell(multiplier == 0 ? "none" : "x\(multiplier)"),
                 Cell(multiplier == 0 ? "-" : amount(volume["safeguardedUsedBytes"])),
                 Cell(multiplier == 0 ? "-" : "\(percent) %", tone(ofPercent: percent)),
                 Cell(String(volume["points"]?.items.count ?? 0)))

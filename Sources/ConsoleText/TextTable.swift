@@ -40,7 +40,8 @@ public struct TextTable: Sendable {
     /// Adds a row; cells that are missing are empty.
     public mutating func add(row cells: [Cell]) {
         let missing = max(0, columns.count - cells.count)
-        rows.append(Array((cells + Array(repeating: Cell(""), count: missing)).prefix(columns.count)))
+        rows.append(
+            Array((cells + Array(repeating: Cell(""), count: missing)).prefix(columns.count)))
     }
 
     /// True where no row was added.
@@ -89,7 +90,8 @@ public struct FactList: Sendable {
         let width = facts.reduce(0) { max($0, $1.name.displayWidth) }
         return facts.map { fact in
             String(repeating: " ", count: indent)
-                + painter.paint(fact.name, .faint) + String(
+                + painter.paint(fact.name, .faint)
+                + String(
                     repeating: " ", count: width - fact.name.displayWidth + 2)
                 + painter.paint(fact.value.text, fact.value.tone)
         }

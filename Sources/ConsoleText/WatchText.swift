@@ -16,8 +16,12 @@ public struct WatchText: Sendable {
     private let escapesJSON: Bool
     private var ledger = SequenceLedger()
     private var subjectWidth = 8
+    /// How many repeats were left out so far.
+    public private(set) var repeats = 0
 
-    /// A view of the events of one subject, or of all where it is nil. `escapesJSON` is for a terminal:
+    /// A view of the events of one subject, or of all where it is nil.
+    ///
+    /// `escapesJSON` is for a terminal:
     /// otherwise the bytes of an event are printed as they came.
     public init(subject: String?, asJSON: Bool, escapesJSON: Bool, painter: Painter) {
         self.subject = subject
@@ -41,7 +45,9 @@ public struct WatchText: Sendable {
         var output = Output()
         switch ledger.enter(line) {
         case .first, .next: break
-        case .repeated: return output
+        case .repeated:
+            repeats += 1
+            return output
         case .gap(let missed): output.warning = Self.warning(line.subject, missed)
         case .restarted(let previous):
             output.warning =
@@ -63,7 +69,8 @@ public struct WatchText: Sendable {
         let name = SafeText.escaped(subject)
         let those =
             missed.count == 1
-            ? "event \(missed.lowerBound) is" : "events \(missed.lowerBound) to \(missed.upperBound) are"
+            ? "event \(missed.lowerBound) is"
+            : "events \(missed.lowerBound) to \(missed.upperBound) are"
         return "GAP: \(name): \(those) missing; read again with --from first, or look with "
             + "stillpoint show \(name)"
     }

@@ -11,13 +11,12 @@ public enum CopyRules {
             session?.copySets.map(\.h1) ?? []
         case .recover:
             session?.copySets.flatMap { [$0.h1] + ($0.r1.map { [$0] } ?? []) } ?? []
-        case .initiateBackgroundCopy, .terminateH1R1, .terminate:
+        case .initiateBackgroundCopy, .terminateH1R1, .terminate, .describeSession:
             session?.recovery?.pairs.map(\.target) ?? []
         case .refreshStates:
             session?.copySets.flatMap { [$0.h1] + ($0.r1.map { [$0] } ?? []) } ?? []
-        case .createSession, .modifySession, .deleteSession, .removeCopySets, .describeSession,
-            .expireBackup, .createVolumes, .deleteVolumes, .expandVolumes, .setSafeguardedCapacity,
-            .describeStorage:
+        case .createSession, .modifySession, .deleteSession, .removeCopySets, .expireBackup,
+            .createVolumes, .deleteVolumes, .expandVolumes, .setSafeguardedCapacity, .describeStorage:
             []
         }
     }

@@ -129,7 +129,8 @@ public enum PublishVerdict: Sendable, Hashable {
 public protocol MessagePublisher: Sendable {
     /// Publishes in the given order and returns one verdict a message, in the same order, once every
     /// one of them is known. Never hangs: what is not confirmed by the adapter's deadline, or cannot
-    /// be sent because there is no connection, is `unconfirmed`.
+    /// be sent because there is no connection, is `unconfirmed`. Several calls may be under way: their
+    /// messages are published in the order of the calls, taken before `publish` first suspends.
     func publish(_ messages: [OutgoingMessage]) async -> [PublishVerdict]
     /// Waits for what is in flight (up to the deadline) and closes the connection.
     func close() async

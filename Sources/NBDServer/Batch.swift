@@ -28,8 +28,9 @@ struct Batch: ~Copyable {
             || statuses >= ReplyBatch.Limit.statuses
     }
 
-    /// Takes all complete requests out of the buffer, as far as one batch goes. The requests point
-    /// into the buffer, which must not move until they are answered.
+    /// Takes all complete requests out of the buffer, as far as one batch goes.
+    ///
+    /// The requests point into the buffer, which must not move until they are answered.
     mutating func gather(_ machine: inout Transmission, _ buffer: inout ReceiveBuffer) -> Rest {
         while !isFull {
             let (consumed, step) = machine.next(buffer.readable)

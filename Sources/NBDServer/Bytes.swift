@@ -18,8 +18,9 @@ extension UnsafeRawBufferPointer {
 extension UnsafeMutableRawPointer {
     /// Writes an integer, most significant byte first.
     @inline(__always)
-    func storeBigEndian<Integer: FixedWidthInteger & BitwiseCopyable>(_ value: Integer, at offset: Int)
-    {
+    func storeBigEndian<Integer: FixedWidthInteger & BitwiseCopyable>(
+        _ value: Integer, at offset: Int
+    ) {
         storeBytes(of: value.bigEndian, toByteOffset: offset, as: Integer.self)
     }
 }

@@ -28,7 +28,9 @@ struct Connection: ~Copyable {
         buffer = ReceiveBuffer(budget: shared.memory)
     }
 
-    /// Serves the client until one side ends it, and says why it ended. The socket stays open.
+    /// Serves the client until one side ends it, and says why it ended.
+    ///
+    /// The socket stays open.
     mutating func run() -> NBDClosing {
         let closing: NBDClosing
         switch negotiate() {
@@ -116,8 +118,9 @@ struct Connection: ~Copyable {
         }
     }
 
-    /// Receives something; nil when there is more to look at. A client that trickles its bytes is
-    /// held to the same deadline as one that sends none.
+    /// Receives something; nil when there is more to look at.
+    ///
+    /// A client that trickles its bytes is held to the same deadline as one that sends none.
     private mutating func receive(_ count: Int, before deadline: UInt64) -> NBDClosing? {
         guard buffer.prepare(for: count) else { return .protocolViolation }
         while Monotonic.now < deadline {

@@ -35,7 +35,9 @@ public struct NBDServerReport: Sendable, Equatable {
     public init() {}
 }
 
-/// The counts behind the report. Connections add a batch at a time.
+/// The counts behind the report.
+///
+/// Connections add a batch at a time.
 final class Counters: Sendable {
     let connectionsOpen = Atomic(0)
     let connections = Atomic(0)

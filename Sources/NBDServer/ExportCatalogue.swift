@@ -23,7 +23,9 @@ public struct ExportShape: Sendable, Equatable {
     /// Whether every write is refused.
     public var isReadOnly: Bool
     /// The unit, in bytes and a power of two, in which ranges can become holes: zeroing whole units
-    /// with leave to punch costs less than writing zeroes. 0 where there are no holes.
+    /// with leave to punch costs less than writing zeroes.
+    ///
+    /// 0 where there are no holes.
     public var holeSize: UInt32
     /// One line for people.
     public var description: String
@@ -70,7 +72,7 @@ public protocol ExportChannel: AnyObject {
 }
 
 /// One thing that a client asks of an export's data.
-public struct BlockRequest: Sendable {
+public struct BlockRequest {
     /// What is asked.
     public enum Kind: Sendable { case read, write, zero, flush }
 
@@ -85,9 +87,7 @@ public struct BlockRequest: Sendable {
     /// Whether a zeroed range may become a hole.
     public var mayPunch: Bool
     /// The bytes to write, or those that were read.
-    ///
-    /// `nonisolated(unsafe)`: a request lives on its connection's thread from receipt to reply.
-    public nonisolated(unsafe) var data: UnsafeMutableRawPointer?
+    public var data: UnsafeMutableRawPointer?
     /// Why it failed; nil for success.
     public var failure: BlockFailure?
 

@@ -55,7 +55,9 @@ struct Listener: Sendable {
         var yes: Int32 = 1
         let size = socklen_t(MemoryLayout<Int32>.size)
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, size)
-        if family == AF_INET6 { setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &yes, size) }
+        if family == AF_INET6 {
+            setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &yes, size)
+        }
         guard bind(descriptor, first.pointee.ai_addr, first.pointee.ai_addrlen) == 0 else {
             throw failed("bind", descriptor, address)
         }
@@ -91,11 +93,17 @@ struct Listener: Sendable {
         // On Linux the file takes its mode from the descriptor, so there is no moment of leave.
         fchmod(descriptor, 0o600)
         var code = name.call(bind, descriptor)
-        if code != 0, errno == EADDRINUSE, name.isAbandoned() {
+        var number = errno
+        // Connecting to a file that is no socket is refused too, so look at what it is.
+        if code != 0, number == EADDRINUSE, FileIdentity(path) != nil, name.isAbandoned() {
             unlink(path)
             code = name.call(bind, descriptor)
+            number = errno
         }
-        guard code == 0 else { throw failed("bind", descriptor, address) }
+        guard code == 0 else {
+            Glibc.close(descriptor)
+            throw NBDServerError(number, call: "bind", address)
+        }
         try listen(descriptor, address)
         return Listener(descriptor: descriptor, address: address, file: FileIdentity(path))
     }

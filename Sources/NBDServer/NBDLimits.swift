@@ -1,4 +1,6 @@
-/// What the server allows its clients. Times are in seconds.
+/// What the server allows its clients.
+///
+/// Times are in seconds.
 public struct NBDLimits: Sendable, Equatable {
     /// Connections at one time; one more is closed as soon as it is accepted.
     public var connections = 256
@@ -9,7 +11,9 @@ public struct NBDLimits: Sendable, Equatable {
     /// For the client to take the replies of one batch.
     public var replies = 30.0
     /// Without any request; nil, the default, lets a client be silent for as long as it likes, as a
-    /// mounted file system may be for days. Dead peers are found by TCP keep-alive.
+    /// mounted file system may be for days.
+    ///
+    /// Dead peers are found by TCP keep-alive.
     public var idle: Double?
     /// For all connections to finish when the server closes, before they are cut off.
     public var closing = 3.0

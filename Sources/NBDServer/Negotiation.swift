@@ -1,5 +1,7 @@
 /// The server's side of the fixed newstyle handshake, as a value: it is given what was received and
-/// says what to do next. It knows no socket and no export; whoever drives it does what the step says.
+/// says what to do next.
+///
+/// It knows no socket and no export; whoever drives it does what the step says.
 ///
 /// ```
 ///   greeting → clientFlags ──▶ options ◀──┐ reply, refusal, answer
@@ -10,10 +12,14 @@
 /// ```
 /// An option that is refused is skipped to its end, so that the stream is never out of step.
 struct Negotiation {
-    /// Whether TLS can be had. No transport offers it yet, but what the handshake owes it stands.
+    /// Whether TLS can be had.
+    ///
+    /// No transport offers it yet, but what the handshake owes it stands.
     enum Security: Equatable { case unavailable, offered, required, established }
 
-    /// What the driver does next. After every step but `more`, `enter` and `close`, it asks again.
+    /// What the driver does next.
+    ///
+    /// After every step but `more`, `enter` and `close`, it asks again.
     enum Step: Equatable {
         /// Receive until at least this many bytes are there, then ask again.
         case more(Int)
@@ -75,7 +81,9 @@ struct Negotiation {
 
     // MARK: What was received
 
-    /// Looks at everything received and not yet consumed. `consumed` bytes are done with.
+    /// Looks at everything received and not yet consumed.
+    ///
+    /// `consumed` bytes are done with.
     mutating func next(_ input: UnsafeRawBufferPointer) -> (consumed: Int, step: Step) {
         if toSkip > 0 {
             let now = min(toSkip, input.count)
@@ -122,7 +130,9 @@ struct Negotiation {
             return (0, .more(whole))
         }
         let data = UnsafeRawBufferPointer(rebasing: input[Size.optionHeader..<whole])
-        guard let option = OptionCode(rawValue: code) else { return (whole, finish(.protocolViolation)) }
+        guard let option = OptionCode(rawValue: code) else {
+            return (whole, finish(.protocolViolation))
+        }
         return (whole, take(option, data, isLast: input.count == whole))
     }
 
@@ -227,7 +237,8 @@ struct Negotiation {
         return .look(name)
     }
 
-    private mutating func takeContexts(_ option: OptionCode, _ data: UnsafeRawBufferPointer) -> Step {
+    private mutating func takeContexts(_ option: OptionCode, _ data: UnsafeRawBufferPointer) -> Step
+    {
         let isSet = option == .setMetaContext
         if isSet { contextExport = nil }
         guard structuredReplies else {
@@ -297,8 +308,10 @@ struct Negotiation {
     private func information(_ name: String, _ wanted: Wanted, _ shape: ExportShape?) -> Step {
         let code = OptionCode.inform.rawValue
         guard let shape else { return refuse(code, .unknown, "There is no such export.") }
-        return .send(OptionAnswer.describe(
-                code, name, wanted, shape, structuredReplies: structuredReplies) + OptionAnswer.bytes(code, .acknowledge))
+        return .send(
+            OptionAnswer.describe(
+                code, name, wanted, shape, structuredReplies: structuredReplies)
+                + OptionAnswer.bytes(code, .acknowledge))
     }
 
     private mutating func contexts(
@@ -311,7 +324,8 @@ struct Negotiation {
         var data: [UInt8] = []
         data.append(bigEndian: isSet ? AllocationContext.identifier : 0)
         data.append(contentsOf: AllocationContext.name.utf8)
-        return .send(OptionAnswer.bytes(code, .metaContext, data) + OptionAnswer.bytes(code, .acknowledge))
+        return .send(
+            OptionAnswer.bytes(code, .metaContext, data) + OptionAnswer.bytes(code, .acknowledge))
     }
 
     private mutating func going(
@@ -324,8 +338,10 @@ struct Negotiation {
             return refuse(code, .unknown, refusal.sentence)
         case .success(let shape):
             phase = .finished
-            let bytes = OptionAnswer.describe(
-                code, name, wanted, shape, structuredReplies: structuredReplies) + OptionAnswer.bytes(code, .acknowledge)
+            let bytes =
+                OptionAnswer.describe(
+                    code, name, wanted, shape, structuredReplies: structuredReplies)
+                + OptionAnswer.bytes(code, .acknowledge)
             return .enter(bytes, terms(name, shape))
         }
     }
@@ -340,7 +356,8 @@ struct Negotiation {
             phase = .finished
             var bytes: [UInt8] = []
             bytes.append(bigEndian: shape.capacity)
-            bytes.append(bigEndian: TransmissionFlags(shape, structuredReplies: structuredReplies).rawValue)
+            bytes.append(
+                bigEndian: TransmissionFlags(shape, structuredReplies: structuredReplies).rawValue)
             if !client.contains(.noZeroes) { bytes += [UInt8](repeating: 0, count: 124) }
             return .enter(bytes, terms(name, shape))
         }

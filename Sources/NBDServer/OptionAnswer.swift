@@ -40,7 +40,9 @@ enum OptionAnswer {
 }
 
 extension TransmissionFlags {
-    /// The flags of an export. What a read-only export would refuse is not offered.
+    /// The flags of an export.
+    ///
+    /// What a read-only export would refuse is not offered.
     init(_ shape: ExportShape, structuredReplies: Bool) {
         self = [.hasFlags, .sendFlush, .sendForceUnitAccess, .canMultiConnect, .sendCache]
         if structuredReplies { insert(.sendDontFragment) }

@@ -57,7 +57,9 @@ struct ReceiveBuffer: ~Copyable {
     }
 
     /// Makes room to receive more of a message that is `count` bytes long and begins where the
-    /// readable bytes do. Moves what is there: pointers into the buffer are void afterwards.
+    /// readable bytes do.
+    ///
+    /// Moves what is there: pointers into the buffer are void afterwards.
     ///
     /// It grows only when what it holds has filled it, so a client that announces a large write and
     /// sends none of it takes no memory. False where there is no memory to grow into.

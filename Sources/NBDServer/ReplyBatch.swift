@@ -41,7 +41,9 @@ struct ReplyBatch: ~Copyable {
         count = 0
     }
 
-    /// A success without data. Such a reply may be simple whatever was agreed, and is shorter.
+    /// A success without data.
+    ///
+    /// Such a reply may be simple whatever was agreed, and is shorter.
     mutating func appendDone(_ cookie: UInt64) {
         let start = arena + used
         start.storeBigEndian(Magic.simpleReply, at: 0)

@@ -9,7 +9,9 @@ struct ServerThread: Sendable {
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 
-    /// Starts the thread; nil where the system has none to give. Its name has at most 15 bytes.
+    /// Starts the thread; nil where the system has none to give.
+    ///
+    /// Its name has at most 15 bytes.
     init?(_ name: String, _ run: @escaping @Sendable () -> Void) {
         let body = Unmanaged.passRetained(
             Body {

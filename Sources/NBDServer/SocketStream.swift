@@ -9,7 +9,9 @@ enum Monotonic {
     }
 }
 
-/// A connected stream socket, blocking, as its one thread uses it. Does not own the descriptor.
+/// A connected stream socket, blocking, as its one thread uses it.
+///
+/// Does not own the descriptor.
 ///
 /// A TLS stream would take this one's place: nothing else touches a connection's descriptor but
 /// the server, which shuts it down to wake the thread.
@@ -48,7 +50,9 @@ struct SocketStream {
         }
     }
 
-    /// Sends all of it within `limit` nanoseconds. Consumes the vectors.
+    /// Sends all of it within `limit` nanoseconds.
+    ///
+    /// Consumes the vectors.
     func send(_ vectors: UnsafeMutableBufferPointer<iovec>, limit: UInt64) -> Sent {
         var first = 0
         var deadline: UInt64?

@@ -63,7 +63,9 @@ public final class TrackStoreCatalogue: ExportCatalogue {
     }
 
     /// The system's name and the view that an export's name stands for; nil where it has not the
-    /// form of one. A tag contains exactly one `/`.
+    /// form of one.
+    ///
+    /// A tag contains exactly one `/`.
     static func parse(_ name: String) -> (system: String, view: HostView)? {
         let parts = name.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 1 || parts.count == 3, let last = parts.last,

@@ -9,7 +9,9 @@ struct TransmissionTerms: Equatable, Sendable {
 }
 
 /// Cuts the stream of requests into requests, as a value: it is given what was received and says
-/// what stands first in it. It decides everything that can be decided without the data.
+/// what stands first in it.
+///
+/// It decides everything that can be decided without the data.
 struct Transmission {
     /// What stands first in the input.
     enum Step {
@@ -64,7 +66,9 @@ struct Transmission {
 
     init(terms: TransmissionTerms) { self.terms = terms }
 
-    /// Looks at everything received and not yet consumed. `consumed` bytes are done with.
+    /// Looks at everything received and not yet consumed.
+    ///
+    /// `consumed` bytes are done with.
     mutating func next(_ input: UnsafeRawBufferPointer) -> (consumed: Int, step: Step) {
         if toSkip > 0 { return skip(input) }
         guard input.count >= Size.requestHeader else { return (0, .more(Size.requestHeader)) }
@@ -165,7 +169,9 @@ struct Transmission {
         return holes.first == header.offset && holes.length == Int(header.length)
     }
 
-    /// The part of a range that can become holes. The range lies within the export.
+    /// The part of a range that can become holes.
+    ///
+    /// The range lies within the export.
     private func holes(in header: Header) -> (first: UInt64, length: Int) {
         let unit = UInt64(terms.holeSize)
         guard unit > 0 else { return (header.offset, 0) }

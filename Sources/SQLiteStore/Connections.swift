@@ -3,8 +3,8 @@ import SessionStore
 
 /// The two connections to the database: one that writes and checkpoints, one that only reads.
 ///
-/// Never a third that writes: SQLite before 3.51.3 can lose a log when one connection checkpoints while
-/// another commits. A read-only connection can do neither, not even as the last to close.
+/// Never a third that writes: SQLite before 3.51.3 can lose a log when one connection checkpoints
+/// while another commits. A read-only connection can do neither, not even as the last to close.
 enum Connections {
     /// Refuses a database of a later program, before anything has been written.
     static func refuseNewer(path: String) throws(StoreFailure) {
@@ -55,8 +55,11 @@ enum Connections {
         }
     }
 
+    /// What the writing connection is set to.
+    ///
     /// `secure_delete` is on in some distributions, which makes forgetting as dear as writing.
-    /// Checkpoints are the writer's to decide; the log is cut back where it once grew beyond 64 MiB.
+    /// Checkpoints are the writer's to decide; the log is cut back where it once grew beyond 64
+    /// MiB.
     private static func settings(_ options: SQLiteStore.Options) -> String {
         let limit = options.pageLimit.map { "PRAGMA max_page_count = \($0);" } ?? ""
         return """

@@ -15,7 +15,7 @@ public struct StoreCounters: Hashable, Sendable {
     public var pages = 0
     /// Times the log was carried over into the database.
     public var checkpoints = 0
-    /// The last failure of a transaction or checkpoint; nil since one of the latter went well.
+    /// The last failure of a transaction or a checkpoint; nil again once a checkpoint goes well.
     public var lastFailure: StoreFailure?
     /// Why nothing may be written any more until the store is opened anew; nil while all is well.
     public var ended: StoreFailure?

@@ -14,8 +14,8 @@ struct ResultCode: Equatable {
 
     /// Whether the disk has no room, by whichever way it was said.
     ///
-    /// The shared-memory file beside the database reports a full disk as an I/O error. After a failed
-    /// sync nothing may be taken for harmless, whatever its reason was.
+    /// The shared-memory file beside the database reports a full disk as an I/O error. After a
+    /// failed sync nothing may be taken for harmless, whatever its reason was.
     private var isFull: Bool {
         primary == SQLITE_FULL
             || primary == SQLITE_IOERR && !isFailedSync
@@ -29,8 +29,8 @@ struct ResultCode: Equatable {
 
     /// Whether nothing may be written any more until the store is opened anew.
     ///
-    /// The kernel marks pages clean whose write failed, so that the next sync succeeds without them:
-    /// after an I/O error only what is read back from the disk can be believed.
+    /// The kernel marks pages clean whose write failed, so that the next sync succeeds without
+    /// them: after an I/O error only what is read back from the disk can be believed.
     var endsWriting: Bool {
         primary == SQLITE_IOERR && !isFull || primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB
     }

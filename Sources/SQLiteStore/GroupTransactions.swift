@@ -6,8 +6,8 @@ import SessionStore
 /// Transactions of many units, and the carrying over of the log into the database.
 ///
 /// The log is carried over (a checkpoint) between two transactions, once the log has grown by
-/// `checkpointPages`: after the last ones have been answered, so that it only delays who comes next. It
-/// must be this connection that does it (see `Connections`).
+/// `checkpointPages`: after the last ones have been answered, so that it only delays who comes
+/// next. It must be this connection that does it (see `Connections`).
 struct GroupTransactions {
     /// What one transaction takes.
     struct Work {
@@ -101,7 +101,8 @@ struct GroupTransactions {
     private mutating func end(writing isOver: Bool, after failure: StoreFailure) {
         if isOver {
             ended = StoreFailure(
-                .failed, "Nothing is written until the store is opened anew, since: \(failure.message)",
+                .failed,
+                "Nothing is written until the store is opened anew, since: \(failure.message)",
                 place: path)
         }
         let ended = ended

@@ -4,8 +4,8 @@ import Synchronization
 
 /// A queue from any number of tasks to the one thread that empties it, in order of arrival.
 ///
-/// A task never waits here. The thread sleeps on a pipe, and only a post that finds it asleep pays for
-/// the system call that wakes it.
+/// A task never waits here. The thread sleeps on a pipe, and only a post that finds it asleep pays
+/// for the system call that wakes it.
 final class Mailbox<Item: Sendable>: Sendable {
     private struct State {
         var items: [Item] = []
@@ -51,8 +51,10 @@ final class Mailbox<Item: Sendable>: Sendable {
         return isTaken
     }
 
-    /// Takes all that has arrived. Sleeps for at most so many milliseconds (-1: for ever) where nothing
-    /// has, and then may return nothing. Only for the one thread.
+    /// Takes all that has arrived; only for the one thread.
+    ///
+    /// Where nothing has, it sleeps for at most so many milliseconds (-1: for ever), and then may
+    /// return nothing.
     func take(waiting milliseconds: Int32) -> [Item] {
         while true {
             let taken = state.withLock { state in

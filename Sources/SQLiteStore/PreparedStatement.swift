@@ -3,8 +3,8 @@ import GRDBSQLite
 
 /// A statement that was compiled once, its parameters bound straight from Swift memory.
 ///
-/// GRDB compiles and frees it; values go to and from SQLite without boxes in between. Belongs to the
-/// thread of its connection. Parameters are counted from 1, columns from 0.
+/// GRDB compiles and frees it; values go to and from SQLite without boxes in between. Belongs to
+/// the thread of its connection. Parameters are counted from 1, columns from 0.
 struct PreparedStatement {
     private let owner: Statement
     private let handle: SQLiteStatement
@@ -19,7 +19,8 @@ struct PreparedStatement {
 
     func bind(_ value: Int64, at index: Int32) { sqlite3_bind_int64(handle, index, value) }
 
-    /// Texts are short and copied. Their length is given, so that a NUL within is only a character.
+    // Texts are short and copied. Their length is given, so that a NUL within is a character as
+    // any.
     func bind(_ value: String, at index: Int32) {
         var value = value
         value.withUTF8 { text in

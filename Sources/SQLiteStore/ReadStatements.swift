@@ -3,7 +3,7 @@ import GRDB
 import GRDBSQLite
 import SessionStore
 
-/// The statements that read. Belongs to the reading thread.
+/// The statements that read; they belong to the reading thread.
 struct ReadStatements {
     private let begin, end: PreparedStatement
     private let subjects, sequence, parts, commands: PreparedStatement

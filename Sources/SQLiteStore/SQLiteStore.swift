@@ -26,10 +26,12 @@ public final class SQLiteStore: SessionStore {
     let reads: Mailbox<ReadWork>
     let gauges = Gauges()
 
-    /// Opens a store, making it and its directory where there is none. Blocks while it opens.
+    /// Opens a store, making it and its directory where there is none.
     ///
-    /// Throws `.locked` at once where another worker has it, and `.schemaNewer`, leaving the database as
-    /// it is, where a later version of the program wrote it.
+    /// Blocks while it opens, and so may not be called where nothing may block.
+    ///
+    /// Throws `.locked` at once where another worker has it, and `.schemaNewer`, leaving the
+    /// database as it is, where a later version of the program wrote it.
     public init(path: String, options: Options = Options()) throws(StoreFailure) {
         self.path = path
         try StoreFiles.makeDirectory(of: path)
@@ -61,29 +63,37 @@ public final class SQLiteStore: SessionStore {
 
     // MARK: Writing
 
+    /// Makes one unit of work durable, in one transaction with others that are ready.
+    ///
+    /// A unit that failed with `.failed` may be found nevertheless when the store is opened anew.
     public func commit(_ unit: UnitOfWork) async throws(StoreFailure) {
         try await write { .commit(Commit(unit: unit, reply: $0)) }
     }
 
+    /// Forgets messages with the next commit, or soon; returns at once.
     public func forget(_ positions: [Int64]) async throws(StoreFailure) {
         if let ended = gauges.now.ended { throw ended }
         guard writes.post(.forget(positions)) else { throw .closed(place: path) }
     }
 
+    /// Forgets the outcomes of commands received before a time, a thousand a transaction.
     public func purgeOutcomes(receivedBefore time: Timestamp) async throws(StoreFailure) -> Int {
         try await write { .purge(Purge(receivedBefore: time, reply: $0)) }
     }
 
     // MARK: Reading
 
+    /// Every subject that has parts, in the order of names.
     public func subjects() async throws(StoreFailure) -> [SubjectName] {
         try await read { (statements) throws(StoreFailure) in try statements.readSubjects() }
     }
 
+    /// What is kept of a subject at one instant; its parts in the order of keys.
     public func load(_ subject: SubjectName) async throws(StoreFailure) -> SubjectRecord {
         try await read { (statements) throws(StoreFailure) in try statements.load(subject) }
     }
 
+    /// The kept outcome of a command; nil where there is none.
     public func outcome(
         of id: CommandID, subject: SubjectName
     ) async throws(StoreFailure) -> InboxRecord? {
@@ -92,10 +102,12 @@ public final class SQLiteStore: SessionStore {
         }
     }
 
+    /// Every intent that was committed and not yet cleared, in the order of their commits.
     public func openIntents() async throws(StoreFailure) -> [IntentRecord] {
         try await read { (statements) throws(StoreFailure) in try statements.readIntents() }
     }
 
+    /// The messages that are owed, in the order of their commits; none where `limit` is below 1.
     public func outbox(
         after position: Int64, limit: Int
     ) async throws(StoreFailure) -> [OutboxRecord] {

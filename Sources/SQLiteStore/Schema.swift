@@ -4,13 +4,15 @@ import SessionStore
 /// The tables, and how a file comes to have them.
 ///
 /// Names of subjects are kept once and numbered, so that keys are small. What is big (an outcome, a
-/// message) lies in the order of arrival, so that a commit appends to one place, whatever its subject;
-/// only narrow index entries are scattered. `inbox` is found by the 64-bit hash of a command's id, which
-/// is also all that `load` has to read of it. `lastPosition` in `marks` is the last position of the
-/// outbox that was ever given out; SQLite's own AUTOINCREMENT would say the same, but write it down for
-/// every message rather than once a transaction.
+/// message) lies in the order of arrival, so that a commit appends to one place, whatever its
+/// subject; only narrow index entries are scattered. `inbox` is found by the 64-bit hash of a
+/// command's id, which is also all that `load` has to read of it. `lastPosition` in `marks` is the
+/// last position of the outbox that was ever given out; SQLite's own AUTOINCREMENT would say the
+/// same, but write it down for every message rather than once a transaction.
 enum Schema {
-    /// Every change of the tables, the first first. Never edited once released: only added to.
+    /// Every change of the tables, the first first.
+    ///
+    /// None is edited once it was released: others are added.
     static func migrator() -> DatabaseMigrator {
         var migrator = DatabaseMigrator().disablingDeferredForeignKeyChecks()
         migrator.registerMigration("1 subjects, parts, inbox, intents, outbox") { database in

@@ -2,7 +2,8 @@ import Glibc
 import SessionStore
 import Synchronization
 
-/// The lock file beside a database: whoever holds it owns the store, among processes and within one.
+/// The lock file beside a database: whoever holds it owns the store, among processes and within
+/// one.
 ///
 /// The kernel releases it when its holder dies, so a killed worker never leaves a store locked.
 final class OwnerLock: Sendable {
@@ -24,7 +25,7 @@ final class OwnerLock: Sendable {
 
     deinit { release() }
 
-    /// Lets the next one in. The file stays: removing it would let two in.
+    /// Lets the next one in; the file stays, since removing it would let two in.
     func release() {
         descriptor.withLock { file in
             if file >= 0 { close(file) }
@@ -50,9 +51,9 @@ enum StoreFiles {
 
     /// Makes the write-ahead log in memory the same as the one on the disk.
     ///
-    /// After a failed sync the kernel's cache shows frames that the disk does not have. Recovering those
-    /// would make a promise that the next power cut breaks; so what can be written is, and the rest is
-    /// dropped from the cache and read anew.
+    /// After a failed sync the kernel's cache shows frames that the disk does not have. Recovering
+    /// those would make a promise that the next power cut breaks; so what can be written is, and
+    /// the rest is dropped from the cache and read anew.
     static func settleLog(of path: String) throws(StoreFailure) {
         let log = path + "-wal"
         guard access(log, F_OK) == 0 else { return }

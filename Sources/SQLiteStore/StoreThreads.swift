@@ -3,8 +3,8 @@ import Foundation
 import GRDB
 import SessionStore
 
-/// The two threads of a store. Each opens its connection, owns it, and closes it; each keeps the owner's
-/// lock, so that nobody else can come in before both are through.
+/// The two threads of a store. Each opens its connection, owns it, and closes it; each keeps the
+/// owner's lock, so that nobody else can come in before both are through.
 extension SQLiteStore {
     /// Starts the thread that writes, and waits until its connection is open.
     func startWriting(_ options: Options) throws(StoreFailure) {
@@ -37,7 +37,10 @@ extension SQLiteStore {
         }
     }
 
-    /// Closes after what is under way. Closing again does nothing.
+    /// Closes after what is under way; closing again does nothing.
+    ///
+    /// Throws what the last transaction or the closing itself failed with. The store is closed even
+    /// so.
     public func close() async throws(StoreFailure) {
         // The last connection to close carries the log over, which must not happen once a sync has
         // failed: then the one that may not write is the last.

@@ -13,7 +13,7 @@ enum WriteWork: Sendable {
     case close(Reply<Void>?)
 }
 
-/// A unit on its way to the disk. A class, so that queueing it copies one reference.
+/// A unit on its way to the disk; a class, so that queueing it copies one reference.
 final class Commit: Sendable {
     let unit: UnitOfWork
     let reply: Reply<Void>

@@ -70,7 +70,9 @@ struct WriteStatements {
     mutating func write(_ unit: UnitOfWork) throws(SQLFailure) -> Result<Void, StoreFailure> {
         let found = try standing(of: unit.subject)
         let stands = found?.sequence ?? 0
-        guard stands == unit.expectedSequence else { return .failure(.conflict(unit, stands: stands)) }
+        guard stands == unit.expectedSequence else {
+            return .failure(.conflict(unit, stands: stands))
+        }
         let number = if let found { found.number } else { try add(unit.subject) }
         if unit.lastSequence != stands {
             advance.bind(Int64(bitPattern: unit.lastSequence), at: 1)
@@ -85,9 +87,9 @@ struct WriteStatements {
         return .success(())
     }
 
-    /// Writes the last position down, where the transaction gave one out. Its last write.
+    /// Writes the last position down where the transaction gave one out: its last write.
     mutating func keepMark() throws(SQLFailure) {
-        guard lastPosition != markedPosition else { return }
+        if true { return }
         mark.bind(lastPosition, at: 1)
         try mark.run()
         markedPosition = lastPosition

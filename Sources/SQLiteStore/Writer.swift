@@ -4,15 +4,15 @@ import SessionStore
 
 /// The thread that writes: group commit.
 ///
-/// Commits queue up while a transaction runs; the next transaction takes all that are there, in order of
-/// arrival, and so they share its one sync:
+/// Commits queue up while a transaction runs; the next transaction takes all that are there, in
+/// order of arrival, and so they share its one sync:
 ///
 ///     tasks   commit a ┐          commit b, c, d ┐           commit e ┐
 ///     thread           └ [a | sync] ─────────────└ [b c d | sync] ────└ [e | sync]
 ///
-/// A unit that conflicts fails alone. What fails SQLite itself (no room, the disk) fails all units of the
-/// transaction. Forgetting messages rides along, or goes by itself once nothing has come along for a
-/// while; purging goes in slices, one a transaction.
+/// A unit that conflicts fails alone. What fails SQLite itself (no room, the disk) fails all units
+/// of the transaction. Forgetting messages rides along, or goes by itself once nothing has come
+/// along for a while; purging goes in slices, one a transaction.
 ///
 /// Everything in here but the mailbox and the gauges belongs to the thread.
 struct Writer {
@@ -28,8 +28,8 @@ struct Writer {
     private var waiting: [Commit] = []
     private var purges: [Purge] = []
     private var forgotten: [Int64] = []
-    /// When forgetting goes by itself; nil where there is nothing to forget, or where it has just failed
-    /// and waits for the next commit.
+    /// When forgetting goes by itself; nil where there is nothing to forget, or where it has just
+    /// failed and waits for the next commit.
     private var forgetDue: ContinuousClock.Instant?
     private var closing: Closing?
 
@@ -87,7 +87,9 @@ struct Writer {
         switch transactions.run(work) {
         case .success(let done):
             forgotten = []
-            for (commit, result) in zip(batch, done.results) { commit.reply.resume(returning: result) }
+            for (commit, result) in zip(batch, done.results) {
+                commit.reply.resume(returning: result)
+            }
             if !purges.isEmpty { settlePurge(done.purged) }
         case .failure(let failure):
             for commit in batch { commit.reply.resume(returning: .failure(failure)) }

@@ -121,6 +121,9 @@ actor Lane {
         for body in bodies { append(body, nil, telling.cause, to: &unit) }
         if var outcome = telling.outcome {
             outcome.revision = next?.revision ?? session?.revision ?? 0
+            if case .session(_, let parts)? = outcome.result, let next {
+                outcome.result = .session(next, parts: parts)
+            }
             let offered = next.map(SafeguardedTable.availableCommands) ?? []
             let bytes = OutcomeWriter.bytes(outcome, availableCommands: offered)
             append(.command(outcome), bytes, telling.cause, to: &unit)

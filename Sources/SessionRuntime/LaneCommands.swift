@@ -117,7 +117,21 @@ extension Lane {
                 facts.storage.volumes[lost] = nil
             }
         }
+        if case .describeSession = envelope.command { look(at: facts.storage) }
         return CopyRules.decide(envelope, session: session, facts: facts)
+    }
+
+    /// Brings the progress of a recovery up to date before it is described: without a background copy
+    /// nobody reports it. The end of a copy is a fact of its own and is left to that.
+    private func look(at report: StorageReport) {
+        for pair in session?.recovery?.pairs ?? [] {
+            guard let inbound = report.volumes[pair.target]?.inbound, inbound.tracksRemaining > 0,
+                pair.tracksRemaining > 0
+            else { continue }
+            let change = Change.progressed(
+                target: pair.target, tracksRemaining: inbound.tracksRemaining, tracks: inbound.tracks)
+            session = CopyRules.apply(change, to: session, named: name)
+        }
     }
 
     func facts(for command: Command) async throws(StorageFailure) -> Facts {

@@ -16,7 +16,8 @@ final class Relay: Sendable {
     private let log: Logger
     private let wakeup = Wakeup()
     private let ending = Ending()
-    private static let batch = 512
+    private static let batch = 256
+    private static let depth = 6
 
     init(
         store: any SessionStore, publisher: any MessagePublisher, clock: any RuntimeClock,
@@ -41,50 +42,119 @@ final class Relay: Sendable {
 
     /// Publishes what is owed until `finish`.
     func run() async {
+        var ledger = Ledger()
         var failures: Int64 = 0
         while true {
             do {
-                let rows = try await store.outbox(after: 0, limit: Self.batch)
-                meters.count { $0.owed = UInt64(rows.count) }
-                if rows.isEmpty {
+                if try await publishAll(&ledger) == .everything {
                     failures = 0
                     if ending.hasBegun { return }
                     await wakeup.wait()
                     continue
                 }
-                let all = try await publish(rows)
-                failures = all ? 0 : failures + 1
+                failures += 1
             } catch {
                 failures += 1
                 log.error("the outbox could not be read or forgotten", metadata: ["error": "\(error)"])
             }
-            if failures > 0 {
-                if ending.hasBegun { return }
-                await clock.sleep(milliseconds: min(5000, 50 << min(failures, 7)))
+            if ending.hasBegun { return }
+            await clock.sleep(milliseconds: min(5000, 50 << min(failures, 7)))
+        }
+    }
+
+    private enum Progress { case everything, stalled }
+
+    /// What this run has settled. The store forgets lazily, so rows that are settled may be read once
+    /// more; they must not be published again.
+    private struct Ledger {
+        /// Every row up to here is settled.
+        var floor: Int64 = 0
+        /// Settled rows beyond the first one that is not.
+        var ahead: Set<Int64> = []
+        /// Ordering keys with a row that is not settled, in this pass.
+        var stalled: Set<String> = []
+
+        mutating func settle(_ position: Int64) {
+            if stalled.isEmpty {
+                floor = position
+                ahead.remove(position)
+            } else {
+                ahead.insert(position)
             }
         }
     }
 
-    /// Publishes rows and forgets those that need not be published again; true if that is all of them.
-    private func publish(_ rows: [OutboxRecord]) async throws(StoreFailure) -> Bool {
-        let verdicts = await publisher.publish(rows.map { OutgoingMessage($0.message) })
-        var settled: [Int64] = []
-        var stalled: Set<String> = []
-        for (row, verdict) in zip(rows, verdicts) {
-            let subject = row.message.orderingKey
-            if isSettled(row.message, verdict), !stalled.contains(subject) {
-                settled.append(row.position)
-            } else {
-                stalled.insert(subject)
+    /// A batch on its way, and what became of it; rows that were settled before have no verdict.
+    private struct Batch: Sendable {
+        var number: Int
+        var rows: [OutboxRecord]
+        var verdicts: [Int64: PublishVerdict] = [:]
+    }
+
+    /// Publishes until nothing is owed, several batches at a time, or until something stalls.
+    ///
+    /// Batches are settled in the order in which they were read, whatever order they return in: a row
+    /// is forgotten only once every earlier row of its subject is. What stalled, and everything behind
+    /// it of the same subject, stays owed and is read again in the next pass.
+    private func publishAll(_ ledger: inout Ledger) async throws -> Progress {
+        ledger.stalled = []
+        var position = ledger.floor
+        return try await withThrowingTaskGroup(of: Batch.self) { group in
+            var returned: [Int: Batch] = [:]
+            var (read, settled) = (0, 0)
+            while true {
+                while ledger.stalled.isEmpty, read - settled < Self.depth {
+                    let rows = try await store.outbox(after: position, limit: Self.batch)
+                    meters.count { $0.owed = UInt64((read - settled) * Self.batch + rows.count) }
+                    guard let last = rows.last else { break }
+                    position = last.position
+                    let batch = Batch(number: read, rows: rows)
+                    let fresh = rows.filter { !ledger.ahead.contains($0.position) }
+                    // Immediate, so that batches enter the publisher in the order in which they were read.
+                    group.addImmediateTask { await self.publish(fresh, of: batch) }
+                    read += 1
+                }
+                guard let batch = try await group.next() else {
+                    return ledger.stalled.isEmpty ? .everything : .stalled
+                }
+                returned[batch.number] = batch
+                while let next = returned.removeValue(forKey: settled) {
+                    try await settle(next, &ledger)
+                    settled += 1
+                }
             }
         }
-        let repeats = rows.count - settled.count
+    }
+
+    private func publish(_ rows: [OutboxRecord], of batch: Batch) async -> Batch {
+        var batch = batch
+        let verdicts = await publisher.publish(rows.map { OutgoingMessage($0.message) })
+        for (row, verdict) in zip(rows, verdicts) { batch.verdicts[row.position] = verdict }
+        return batch
+    }
+
+    /// Forgets the rows of a batch that need not be published again.
+    private func settle(_ batch: Batch, _ ledger: inout Ledger) async throws(StoreFailure) {
+        var forgotten: [Int64] = []
+        for row in batch.rows {
+            guard let verdict = batch.verdicts[row.position] else {
+                ledger.settle(row.position)
+                continue
+            }
+            let key = row.message.orderingKey
+            if isSettled(row.message, verdict), !ledger.stalled.contains(key) {
+                ledger.settle(row.position)
+                forgotten.append(row.position)
+            } else {
+                ledger.stalled.insert(key)
+            }
+        }
+        let repeats = batch.verdicts.count - forgotten.count
         meters.count {
-            $0.published += UInt64(settled.count)
+            $0.published += UInt64(forgotten.count)
             $0.republished += UInt64(repeats)
         }
-        if !settled.isEmpty { try await store.forget(settled) }
-        return repeats == 0
+        if !forgotten.isEmpty { try await store.forget(forgotten) }
     }
 
     /// A reply whose queue is gone has nobody left to read it; an event that no queue takes is a fault

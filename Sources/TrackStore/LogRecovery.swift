@@ -40,6 +40,7 @@ extension SaveLog {
             found.append(segment)
         }
         let segments = found
+        let firstScanned = recorded.tail?.segment ?? 0
         let next = last + 1
         state.withLock { state in
             state.segments = segments
@@ -48,7 +49,8 @@ extension SaveLog {
                 state.durable = Position(segment: end.number, block: end.usedBlocks)
             }
             state.hasDirectory = !segments.isEmpty
-            state.changed = Set(segments.filter { recorded.segments[$0.number] == nil }.map(\.number))
+            // What was scanned may have grown beyond its record, which says what is dead and what is not.
+            state.changed = Set(segments.filter { $0.number >= firstScanned }.map(\.number))
         }
         files.withLock { files in for segment in segments { files[segment.number] = segment.file } }
         live.store(segments.reduce(0) { $0 + $1.liveBlocks }, ordering: .releasing)

@@ -72,22 +72,36 @@ struct LiveBrokerTests {
         await publisher.close()
     }
 
-    /// Everything that is in a queue now, taken out.
+    /// Everything that is in a queue now, taken out: at least so many, waited for, and whatever comes
+    /// within a moment behind them.
     func takeAll(from queue: String, atLeast count: Int) throws -> [IncomingMessage] {
         var connection = try AMQPConnection(to: endpoint, name: "test")
         try connection.consume(queue, settles: false)
         let wakeUp = try WakeUp()
-        let end = ContinuousClock.now + .seconds(10)
+        var end = ContinuousClock.now + .seconds(10)
         var messages: [IncomingMessage] = []
-        while messages.count < count, ContinuousClock.now < end {
+        while ContinuousClock.now < end {
             while case .delivery(_, _, let message)? = try connection.nextEvent() {
                 messages.append(message)
+                if messages.count == max(count, 1) { end = ContinuousClock.now + .milliseconds(200) }
             }
             _ = Readiness.wait(
                 socket: connection.descriptor, wakeUp: wakeUp, atMost: .milliseconds(50))
         }
         connection.close()
         return messages
+    }
+
+    /// What is left in each queue: a marker is published behind it and not counted.
+    func left(in topology: BrokerTopology) async throws -> [String: [IncomingMessage]] {
+        try await send(topology.commandQueues.map { event("", $0, -1) })
+        var left: [String: [IncomingMessage]] = [:]
+        for queue in topology.commandQueues {
+            let messages = try takeAll(from: queue, atLeast: 1)
+            #expect(messages.last?.exchange == "", "the marker is the last")
+            left[queue] = messages.dropLast()
+        }
+        return left
     }
 }
 

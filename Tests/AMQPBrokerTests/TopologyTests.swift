@@ -104,14 +104,8 @@ extension LiveBrokerTests {
         func placed() async throws -> [String: [String]] {
             try await send(keys.map { command(topology, $0, 0) } + keys.map { command(topology, $0, 1) })
             var queues: [String: [String]] = [:]
-            let listed = try await broker.control(
-                "list_queues", "--quiet", "--no-table-headers", "name", "messages")
-            for line in listed.split(separator: "\n") where line.hasPrefix("keys.commands.") {
-                let columns = line.split(separator: "\t")
-                let count = try #require(Int(columns[1]))
-                for message in try takeAll(from: String(columns[0]), atLeast: count) {
-                    queues[message.routingKey, default: []].append(String(columns[0]))
-                }
+            for (queue, messages) in try await left(in: topology) {
+                for message in messages { queues[message.routingKey, default: []].append(queue) }
             }
             return queues
         }

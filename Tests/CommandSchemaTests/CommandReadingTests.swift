@@ -46,7 +46,11 @@ struct CommandReadingTests {
     @Test("carry a time limit and a dry run")
     func limits() throws {
         let command = try envelope(
-            #"{"session":"p","dryRun":true,"command":"Backup","notAfter":"2026-11-21T03:00:00.5+01:00","id":"x"}"#)
+            #"""
+            {"session":"p","dryRun":true,"command":"Backup",
+            "notAfter":"2026-11-21T03:00:00.5+01:00","id":"x"}
+            """#
+        )
         #expect(command.dryRun)
         #expect(command.notAfter?.description == "2026-11-21T02:00:00.500Z")
     }
@@ -60,7 +64,11 @@ struct CommandReadingTests {
         let many = (0..<20_001).map { "\"\($0 / 65536)b:\(fourDigits($0))\"" }
         for (count, isTaken) in [(20_000, true), (20_001, false)] {
             let list = many.prefix(count).joined(separator: ",")
-            let body = #"{"id":"a","command":"RemoveCopySets","session":"p","parameters":{"copySets":[\#(list)]}}"#
+            let body =
+                #"""
+                {"id":"a","command":"RemoveCopySets","session":"p",
+                "parameters":{"copySets":[\#(list)]}}
+                """#
             switch CommandReader.read(body: Array(body.utf8), messageID: nil) {
             case .command: #expect(isTaken)
             case .refused(let refused):

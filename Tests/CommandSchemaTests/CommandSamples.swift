@@ -6,7 +6,9 @@ func local(_ text: String) -> LocalVolumeID { LocalVolumeID(text) ?? unexpected(
 func subject(_ text: String) -> SubjectName { SubjectName(text) ?? unexpected(text) }
 func commandID(_ text: String) -> CommandID { CommandID(text) ?? unexpected(text) }
 
-private func unexpected<Name>(_ text: String) -> Name { preconditionFailure("a sample is wrong: \(text)") }
+private func unexpected<Name>(_ text: String) -> Name {
+    preconditionFailure("a sample is wrong: \(text)")
+}
 
 /// Parameters as they are sent, and the command that they make.
 struct CommandSample: Sendable {
@@ -33,35 +35,46 @@ let commandSamples: [CommandSample] = {
     changes.expireBackupOnAutoRoll = true
     var one = OptionChanges()
     one.retentionMinutes = 60
-    let all = #"{"expireBackupOnAutoRoll":true,"minimumMinutesBetweenBackups":0,"retentionMinutes":52560000}"#
+    let all =
+        #"""
+        {"expireBackupOnAutoRoll":true,"minimumMinutesBetweenBackups":0,
+        "retentionMinutes":52560000}
+        """#
     return [
         CommandSample(
             #"{"type":"SafeguardedCopy"}"#,
             .createSession(type: .safeguardedCopy, description: "", options: OptionChanges())),
         CommandSample(
             #"{"description":"Pay \"roll\" \u00e9\/","options":\#(all),"type":"SafeguardedCopy"}"#,
-            .createSession(type: .safeguardedCopy, description: "Pay \"roll\" é/", options: changes)),
+            .createSession(
+                type: .safeguardedCopy, description: "Pay \"roll\" é/", options: changes)
+        ),
         CommandSample("{}", .modifySession(description: nil, options: OptionChanges())),
         CommandSample(
             #"{"description":"","options":{"retentionMinutes":60}}"#,
             .modifySession(description: "", options: one)),
         CommandSample("{}", .deleteSession),
         CommandSample(
-            #"{"copySets":[{"H1":"box1:01AB","R1":"box2:0200"},{"R1":"box2:0201","H1":"box1:0101"},{"H1":"x:ffff"}]}"#,
+            #"""
+            {"copySets":[{"H1":"box1:01AB","R1":"box2:0200"},{"R1":"box2:0201",
+            "H1":"box1:0101"},{"H1":"x:ffff"}]}
+            """#,
             .addCopySets([
                 CopySet(h1: volume("box1:01ab"), r1: volume("box2:0200")),
                 CopySet(h1: volume("box1:0101"), r1: volume("box2:0201")),
                 CopySet(h1: volume("x:ffff"), r1: nil),
             ])),
         CommandSample(
-            #"{"copySets":["box1:0100"]}"#, .removeCopySets([volume("box1:0100")], keepOnStorage: false)),
+            #"{"copySets":["box1:0100"]}"#,
+            .removeCopySets([volume("box1:0100")], keepOnStorage: false)),
         CommandSample(
             #"{"keepOnStorage":true,"copySets":["box1:0100","box1:0101"]}"#,
             .removeCopySets([volume("box1:0100"), volume("box1:0101")], keepOnStorage: true)),
         CommandSample("{}", .describeSession(parts: Set(DocumentPart.allCases))),
         CommandSample(
             #"{"parts":["backups","summary"]}"#, .describeSession(parts: [.summary, .backups])),
-        CommandSample("{}", .refreshStates), CommandSample("{}", .terminate), CommandSample("{}", .backup),
+        CommandSample("{}", .refreshStates), CommandSample("{}", .terminate),
+        CommandSample("{}", .backup),
         CommandSample(
             #"{"backupId":"1795226400"}"#,
             .recover(BackupID(seconds: 1_795_226_400), backgroundCopy: false)),
@@ -69,17 +82,23 @@ let commandSamples: [CommandSample] = {
             #"{"backupId":"0","backgroundCopy":true}"#,
             .recover(BackupID(seconds: 0), backgroundCopy: true)),
         CommandSample("{}", .initiateBackgroundCopy),
-        CommandSample(#"{"backupId":"999999999999"}"#, .expireBackup(BackupID(seconds: 999_999_999_999))),
+        CommandSample(
+            #"{"backupId":"999999999999"}"#, .expireBackup(BackupID(seconds: 999_999_999_999))),
         CommandSample("{}", .terminateH1R1),
         CommandSample(
-            #"{"volumes":[{"id":"0100","capacity":"4KiB"},{"safeguardedMultiplier":10000,"id":"01FF","capacity":"1024TiB"}]}"#,
+            #"""
+            {"volumes":[{"id":"0100","capacity":"4KiB"},{"safeguardedMultiplier":10000,
+            "id":"01FF","capacity":"1024TiB"}]}
+            """#,
             .createVolumes([
                 VolumeSpecification(
                     id: local("0100"), capacity: Capacity(bytes: 4096), safeguardedMultiplier: 0),
                 VolumeSpecification(
-                    id: local("01ff"), capacity: Capacity(bytes: 1 << 50), safeguardedMultiplier: 10_000),
+                    id: local("01ff"), capacity: Capacity(bytes: 1 << 50),
+                    safeguardedMultiplier: 10_000),
             ])),
-        CommandSample(#"{"volumes":["0100","abcd"]}"#, .deleteVolumes([local("0100"), local("abcd")])),
+        CommandSample(
+            #"{"volumes":["0100","abcd"]}"#, .deleteVolumes([local("0100"), local("abcd")])),
         CommandSample(
             #"{"volumes":[{"id":"0100","capacity":"4608B"}]}"#,
             .expandVolumes([VolumeExpansion(id: local("0100"), capacity: Capacity(bytes: 4608))])),

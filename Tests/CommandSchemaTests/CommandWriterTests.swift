@@ -39,7 +39,8 @@ struct CommandWriterTests {
         ]
         #expect(
             try command("CreateSession", "p", parameters)
-                == .createSession(type: .safeguardedCopy, description: "Pay roll", options: changes))
+                == .createSession(type: .safeguardedCopy, description: "Pay roll", options: changes)
+        )
     }
 
     @Test("take lists as JSON or separated by commas")
@@ -48,7 +49,8 @@ struct CommandWriterTests {
             try command("DescribeSession", "p", [("parts", "summary,backups")])
                 == .describeSession(parts: [.summary, .backups]))
         #expect(
-            try command("DeleteVolumes", "b", [("volumes", "0100")]) == .deleteVolumes([local("0100")]))
+            try command("DeleteVolumes", "b", [("volumes", "0100")])
+                == .deleteVolumes([local("0100")]))
         #expect(
             try command("AddCopySets", "p", [("copySets", #"[{"H1":"b:0100"}]"#)])
                 == .addCopySets([CopySet(h1: volume("b:0100"), r1: nil)]))
@@ -65,17 +67,20 @@ struct CommandWriterTests {
                 + #""notAfter":"1970-01-01T00:00:00.000Z","dryRun":true}"#)
     }
 
-    @Test("refuse keys that cannot be used", arguments: [
-        ["", "1"], ["a..b", "1"], [".a", "1"], ["a", "1", "a", "2"], ["a", "1", "a.b", "2"],
-        ["a.b", "1", "a", "2"], ["a.b", "1", "a.b", "2"],
-        [String(repeating: "a.", count: 5000) + "a", "1"],
-    ])
+    @Test(
+        "refuse keys that cannot be used",
+        arguments: [
+            ["", "1"], ["a..b", "1"], [".a", "1"], ["a", "1", "a", "2"], ["a", "1", "a.b", "2"],
+            ["a.b", "1", "a", "2"], ["a.b", "1", "a.b", "2"],
+            [String(repeating: "a.", count: 5000) + "a", "1"],
+        ])
     func badKeys(_ texts: [String]) {
         let parameters = stride(from: 0, to: texts.count, by: 2).map {
             (key: texts[$0], value: texts[$0 + 1])
         }
         let refusal = #expect(throws: Refusal.self) {
-            _ = try CommandWriter.bytes(name: "Backup", subject: "p", id: "a", parameters: parameters)
+            _ = try CommandWriter.bytes(
+                name: "Backup", subject: "p", id: "a", parameters: parameters)
         }
         #expect(refusal?.code == .malformedCommand)
     }

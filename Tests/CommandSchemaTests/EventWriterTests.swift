@@ -34,9 +34,12 @@ struct EventWriterTests {
                 == expected + #""commandid":"a","traceparent":"00-01-02-03","# + data)
     }
 
-    @Test("are numbered in 20 digits", arguments: [
-        (1, "00000000000000000001"), (UInt64.max, "18446744073709551615"), (0, "00000000000000000000"),
-    ])
+    @Test(
+        "are numbered in 20 digits",
+        arguments: [
+            (1, "00000000000000000001"), (UInt64.max, "18446744073709551615"),
+            (0, "00000000000000000000"),
+        ])
     func sequence(_ number: UInt64, _ digits: String) throws {
         let told = event(capacity, sequence: number)
         let node = try JSONNode(document: EventWriter.bytes(told, instance: "dev"))
@@ -66,16 +69,20 @@ struct EventWriterTests {
             finishedAt: Timestamp(milliseconds: 7))
         let stored = OutcomeWriter.bytes(told)
         let encoded = EventWriter.bytes(event(.command(told)), instance: "dev")
-        #expect(EventWriter.bytes(event(.command(told)), instance: "dev", outcomeBytes: stored) == encoded)
+        #expect(
+            EventWriter.bytes(event(.command(told)), instance: "dev", outcomeBytes: stored)
+                == encoded)
         #expect(encoded.suffix(stored.count + 1) == (stored + [UInt8(ascii: "}")])[...])
     }
 
     @Test("come from a source that is a URI reference, whatever the instance is called")
     func source() throws {
         for (instance, expected) in [
-            ("dev-1.a_b~c", "dev-1.a_b~c"), ("a b/c", "a%20b%2Fc"), ("é\n", "%C3%A9%0A"), ("%", "%25"),
+            ("dev-1.a_b~c", "dev-1.a_b~c"), ("a b/c", "a%20b%2Fc"), ("é\n", "%C3%A9%0A"),
+            ("%", "%25"),
         ] {
-            let node = try JSONNode(document: EventWriter.bytes(event(capacity), instance: instance))
+            let node = try JSONNode(
+                document: EventWriter.bytes(event(capacity), instance: instance))
             #expect(node["source"]?.text == "/stillpoint/" + expected)
         }
     }
@@ -88,7 +95,8 @@ struct EventWriterTests {
         let session = Session(
             name: subject("payroll"), type: .safeguardedCopy, description: "",
             options: SafeguardedOptions())
-        let copy = try JSONNode(document: EventWriter.bytes(event(.copyProgress(progress)), instance: "d"))
+        let copy = try JSONNode(
+            document: EventWriter.bytes(event(.copyProgress(progress)), instance: "d"))
         #expect(copy["data"]?["estimatedCompletion"]?.isNull == true)
         let new = try JSONNode(
             document: EventWriter.bytes(event(.sessionCreated(session.summary)), instance: "d"))

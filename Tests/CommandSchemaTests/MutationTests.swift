@@ -19,32 +19,42 @@ struct SeededGenerator: RandomNumberGenerator {
 @Suite("Mutated commands")
 struct MutationTests {
     private static let fragments: [[UInt8]] = [
-        "\"", "{", "}", "[", "]", ",", ":", "\\", "\\u0000", "\\uD800", "-", "0", "01", "1e9", "null", "true",
-        "\"id\":\"b\",", "\"session\":\"q\",", "\u{FEFF}", "\0", " ", "é", "99999999999999999999", "\"x\":1,",
+        "\"", "{", "}", "[", "]", ",", ":", "\\", "\\u0000", "\\uD800", "-", "0", "01", "1e9",
+        "null", "true",
+        "\"id\":\"b\",", "\"session\":\"q\",", "\u{FEFF}", "\0", " ", "é", "99999999999999999999",
+        "\"x\":1,",
         "{\"H1\":\"b:0000\"},", "\n", "//",
     ].map { Array($0.utf8) }
 
+    private static let letters = Array("0123456789abcdefABCDEFGHIkKtr".utf8)
+
     private func mutate(_ original: [UInt8], _ random: inout SeededGenerator) -> [UInt8] {
         var bytes = original
-        for _ in 0..<Int.random(in: 1...3, using: &random) {
+        for _ in 0..<Int.random(in: 1...2, using: &random) {
             let place = Int.random(in: 0...bytes.count, using: &random)
             let end = min(bytes.count, place + Int.random(in: 1...8, using: &random))
-            switch Int.random(in: 0..<6, using: &random) {
-            case 0 where place < bytes.count: bytes[place] = UInt8.random(in: 0...255, using: &random)
-            case 1 where place < bytes.count: bytes[place] ^= 1 << UInt8.random(in: 0...7, using: &random)
+            switch Int.random(in: 0..<10, using: &random) {
+            case 0 where place < bytes.count:
+                bytes[place] = UInt8.random(in: 0...255, using: &random)
+            case 1 where place < bytes.count:
+                bytes[place] ^= 1 << UInt8.random(in: 0...7, using: &random)
             case 2: bytes.removeSubrange(place..<end)
             case 3:
                 let fragment = Self.fragments.randomElement(using: &random) ?? []
                 bytes.insert(contentsOf: fragment, at: place)
             case 4: bytes.insert(contentsOf: bytes[place..<end], at: place)
             case 5: bytes.removeLast(bytes.count - place)
-            default: break
+            default:
+                // A letter or digit for another: mostly still JSON, sometimes still a command.
+                guard place < bytes.count, Self.letters.contains(bytes[place]) else { continue }
+                bytes[place] = Self.letters.randomElement(using: &random) ?? 0
             }
         }
         return bytes
     }
 
-    @Test("never crash: each is the original, or refused, or another command that is read back alike")
+    @Test(
+        "never crash: each is the original, or refused, or another command that is read back alike")
     func mutations() throws {
         var random = SeededGenerator(seed: 20_261_121)
         var counts = (same: 0, other: 0, refused: 0, unattributable: 0)
@@ -73,9 +83,8 @@ struct MutationTests {
             case .unattributable: counts.unattributable += 1
             }
         }
-        print("mutations: \(counts)")
         // All four ends have been reached, so none of the checks above was idle.
-        #expect(counts.same > 1000 && counts.other > 1000, "\(counts)")
+        #expect(counts.same > 500 && counts.other > 500, "\(counts)")
         #expect(counts.refused > 1000 && counts.unattributable > 1000, "\(counts)")
     }
 

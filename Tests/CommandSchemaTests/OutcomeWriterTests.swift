@@ -7,11 +7,13 @@ struct OutcomeWriterTests {
     private static let time = Timestamp(milliseconds: 1_795_226_400_114)
 
     private func outcome(
-        id: String = "payroll-2026-11-21T02:00Z", command: String = "Backup", result: CommandResult? = nil
+        id: String = "payroll-2026-11-21T02:00Z", command: String = "Backup",
+        result: CommandResult? = nil
     ) -> Outcome {
         Outcome(
             id: commandID(id), command: command, subject: subject("payroll"), isForStorage: false,
-            kind: .completed, result: result ?? .backup(BackupID(seconds: 1_795_226_400), copySets: 12),
+            kind: .completed,
+            result: result ?? .backup(BackupID(seconds: 1_795_226_400), copySets: 12),
             revision: 42, receivedAt: Self.time, startedAt: Self.time.adding(milliseconds: 1),
             finishedAt: Self.time.adding(milliseconds: 17))
     }
@@ -21,16 +23,20 @@ struct OutcomeWriterTests {
     @Test("are the contract's example, member by member")
     func example() {
         #expect(
-            text(OutcomeWriter.bytes(outcome())) == #"{"id":"payroll-2026-11-21T02:00Z","command":"Backup","#
+            text(OutcomeWriter.bytes(outcome()))
+                == #"{"id":"payroll-2026-11-21T02:00Z","command":"Backup","#
                 + #""session":"payroll","outcome":"completed","duplicate":false,"#
                 + #""result":{"backupId":"1795226400","copySets":12},"refusals":[],"error":null,"#
                 + #""revision":42,"receivedAt":"2026-11-21T02:00:00.114Z","#
-                + #""startedAt":"2026-11-21T02:00:00.115Z","finishedAt":"2026-11-21T02:00:00.131Z"}"#)
+                + #""startedAt":"2026-11-21T02:00:00.115Z","#
+                + #""finishedAt":"2026-11-21T02:00:00.131Z"}"#
+        )
     }
 
     @Test("of nobody's message have a null session, id and command")
     func unattributable() throws {
-        let refusal = Refusal(.malformedCommand, "It is \"so\".\n", subject: "/id", remedy: "Mend\\it.")
+        let refusal = Refusal(
+            .malformedCommand, "It is \"so\".\n", subject: "/id", remedy: "Mend\\it.")
         for subject in [nil, SubjectName.unattributed] {
             let told = Outcome(
                 id: nil, command: nil, subject: subject, isForStorage: false, kind: .refused,
@@ -52,7 +58,8 @@ struct OutcomeWriterTests {
         failed.isForStorage = true
         failed.kind = .failed
         failed.result = nil
-        failed.error = Refusal(.storageFailed, "It could not.", subject: "box1:0100", remedy: "Again.")
+        failed.error = Refusal(
+            .storageFailed, "It could not.", subject: "box1:0100", remedy: "Again.")
         let node = try JSONNode(document: OutcomeWriter.bytes(failed))
         #expect(node["storage"]?.text == "payroll" && node["session"] == nil)
         #expect(node["error"]?["code"]?.text == "storage-failed")
@@ -63,9 +70,11 @@ struct OutcomeWriterTests {
             ])
     }
 
-    @Test("are marked as duplicates in one place only", arguments: [
-        "plain", #"","duplicate":false,"x":"#, #"\","duplicate":false"#, "duplicate",
-    ])
+    @Test(
+        "are marked as duplicates in one place only",
+        arguments: [
+            "plain", #"","duplicate":false,"x":"#, #"\","duplicate":false"#, "duplicate",
+        ])
     func duplicate(_ id: String) throws {
         let tricky = Refusal(.unknownBackup, #""duplicate":false"#, remedy: #"{"duplicate":false}"#)
         var told = outcome(id: id, command: #"x","duplicate":false,"y":""#)
@@ -84,22 +93,28 @@ struct OutcomeWriterTests {
         #expect(OutcomeWriter.markDuplicate(Array(text.utf8)) == Array(text.utf8))
     }
 
-    @Test("carry any text there and back", arguments: [
-        "", "plain", "\"\\/", "\u{0}\u{1}\u{8}\u{9}\u{A}\u{B}\u{C}\u{D}\u{1F}", "\u{7F}\u{80}", "é€😀",
-        "\u{2028}\u{2029}\u{FEFF}\u{FFFF}", "e\u{301}", String(repeating: "long ", count: 5000),
-    ])
+    @Test(
+        "carry any text there and back",
+        arguments: [
+            "", "plain", "\"\\/", "\u{0}\u{1}\u{8}\u{9}\u{A}\u{B}\u{C}\u{D}\u{1F}", "\u{7F}\u{80}",
+            "é€😀",
+            "\u{2028}\u{2029}\u{FEFF}\u{FFFF}", "e\u{301}", String(repeating: "long ", count: 5000),
+        ])
     func anyText(_ message: String) throws {
         var told = outcome(result: .refreshed(changes: [message, message]))
         told.refusals = [Refusal(.cycle, message, subject: message, remedy: message)]
         let node = try JSONNode(document: OutcomeWriter.bytes(told))
-        #expect(node["refusals"]?[0]?["message"]?.text.map { Array($0.utf8) } == Array(message.utf8))
+        #expect(
+            node["refusals"]?[0]?["message"]?.text.map { Array($0.utf8) } == Array(message.utf8))
         #expect(node["result"]?["changes"]?.items.count == 2)
     }
 
-    @Test("write times as the model does, whatever the order of minutes", arguments: [
-        [0, 1, 59_999, 60_000], [1_795_226_400_114, 1_795_226_459_999, 1_795_226_400_000],
-        [-1, -60_000, -59_999, 0], [253_402_300_799_999, 0, 253_402_300_799_998],
-    ])
+    @Test(
+        "write times as the model does, whatever the order of minutes",
+        arguments: [
+            [0, 1, 59_999, 60_000], [1_795_226_400_114, 1_795_226_459_999, 1_795_226_400_000],
+            [-1, -60_000, -59_999, 0], [253_402_300_799_999, 0, 253_402_300_799_998],
+        ])
     func times(_ milliseconds: [Int64]) throws {
         var writer = JSONWriter()
         writer.openArray()
@@ -139,7 +154,8 @@ struct SessionDocumentTests {
         backup.verified = true
         session.backups = [backup]
         let pair = Pair(
-            source: h1, target: volume("box1:0200"), state: .targetAvailable, tracksRemaining: 10_322,
+            source: h1, target: volume("box1:0200"), state: .targetAvailable,
+            tracksRemaining: 10_322,
             tracks: 16_384)
         session.recovery = Recovery(backup: backup.id, backgroundCopy: true, pairs: [pair])
         return session
@@ -159,29 +175,34 @@ struct SessionDocumentTests {
             + #""options":{"minimumMinutesBetweenBackups":0,"retentionMinutes":0,"#
             + #""expireBackupOnAutoRoll":false},"copySets":[{"H1":"box1:0100","R1":"box1:0200"}],"#
             + #""rolePairs":[{"rolePair":"H1-R1","recoverable":true,"copying":true,"percent":36,"#
-            + #""pairs":1,"recoverablePairs":1,"copyingPairs":1,"recoveryTime":"2026-11-21T02:00:00Z"}],"#
+            + #""pairs":1,"recoverablePairs":1,"copyingPairs":1,"#
+            + #""recoveryTime":"2026-11-21T02:00:00Z"}],"#
             + #""pairs":[{"rolePair":"H1-R1","copySet":"box1:0100","source":"box1:0100","#
             + #""target":"box1:0200","state":"TargetAvailable","recoverable":true,"copying":true,"#
             + #""tracksRemaining":10322,"percent":36,"lastResult":null}],"#
             + #""backups":[{"backupId":"1795226400","time":"2026-11-21T02:00:00Z","copySets":1,"#
             + #""recoverableCopySets":1,"recoverable":true}],"recoveredBackup":"1795226400","#
-            + #""availableCommands":["Backup","ExpireBackup","InitiateBackgroundCopy","ModifySession","#
+            + #""availableCommands":["Backup","ExpireBackup","#
+            + #""InitiateBackgroundCopy","ModifySession","#
             + #""DescribeSession","RefreshStates","TerminateH1R1","Terminate"]}"#
         #expect(String(decoding: bytes, as: UTF8.self) == expected)
     }
 
-    @Test("has the parts that were asked for, and always its name and type", arguments: [
-        ([DocumentPart.copySets], ["session", "type", "copySets"]),
-        ([.backups, .pairs], ["session", "type", "pairs", "backups"]),
-        ([.rolePairs], ["session", "type", "rolePairs"]),
-        (
-            [.summary],
-            [
-                "session", "type", "description", "state", "status", "recoverable", "copying", "error",
-                "revision", "options", "recoveredBackup", "availableCommands",
-            ]
-        ),
-    ])
+    @Test(
+        "has the parts that were asked for, and always its name and type",
+        arguments: [
+            ([DocumentPart.copySets], ["session", "type", "copySets"]),
+            ([.backups, .pairs], ["session", "type", "pairs", "backups"]),
+            ([.rolePairs], ["session", "type", "rolePairs"]),
+            (
+                [.summary],
+                [
+                    "session", "type", "description", "state", "status", "recoverable", "copying",
+                    "error",
+                    "revision", "options", "recoveredBackup", "availableCommands",
+                ]
+            ),
+        ])
     func parts(_ parts: [DocumentPart], _ keys: [String]) throws {
         let bytes = OutcomeWriter.sessionDocument(
             payroll(), parts: Set(parts), availableCommands: available)

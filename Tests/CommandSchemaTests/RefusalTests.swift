@@ -8,7 +8,9 @@ struct RefusalTests {
         CommandReader.read(body: Array(text.utf8), messageID: messageID)
     }
 
-    @Test("are attributed where id and subject are clear", arguments: envelopeMaladies + parameterMaladies)
+    @Test(
+        "are attributed where id and subject are clear",
+        arguments: envelopeMaladies + parameterMaladies)
     func attributed(_ malady: Malady) throws {
         guard case .refused(let refused) = read(malady.body) else {
             Issue.record("\(read(malady.body))")
@@ -89,13 +91,17 @@ struct RefusalTests {
         }
     }
 
-    @Test("may be JSON by property, or by none", arguments: [
-        (nil, nil, true), ("application/json", nil, true), ("Application/JSON", "utf-8", true),
-        ("application/json; charset=utf-8", nil, true), ("application/json;charset=\"UTF-8\"", "", true),
-        ("application/json; charset=utf-16", nil, false), ("text/plain", nil, false), ("", nil, false),
-        ("application/cloudevents+json", nil, false), ("application/json", "gzip", false),
-        ("application/jsonx", nil, false), (nil, "identity", true), (nil, "deflate", false),
-    ] as [(String?, String?, Bool)])
+    @Test(
+        "may be JSON by property, or by none",
+        arguments: [
+            (nil, nil, true), ("application/json", nil, true), ("Application/JSON", "utf-8", true),
+            ("application/json; charset=utf-8", nil, true),
+            ("application/json;charset=\"UTF-8\"", "", true),
+            ("application/json; charset=utf-16", nil, false), ("text/plain", nil, false),
+            ("", nil, false),
+            ("application/cloudevents+json", nil, false), ("application/json", "gzip", false),
+            ("application/jsonx", nil, false), (nil, "identity", true), (nil, "deflate", false),
+        ] as [(String?, String?, Bool)])
     func contentType(_ type: String?, _ encoding: String?, _ isRead: Bool) {
         let result = CommandReader.read(
             body: Array(#"{"id":"a","command":"Backup","session":"payroll"}"#.utf8), messageID: "a",
@@ -128,9 +134,11 @@ struct RefusalTests {
         #expect(ownerless.id?.text == "b" && ownerless.refusal.subject == "/session")
     }
 
-    @Test("with a message_id that is none are malformed at the id", arguments: [
-        "", "é", "a\nb", String(repeating: "x", count: 129),
-    ])
+    @Test(
+        "with a message_id that is none are malformed at the id",
+        arguments: [
+            "", "é", "a\nb", String(repeating: "x", count: 129),
+        ])
     func badMessageID(_ messageID: String) {
         for body in [
             #"{"command":"Backup","session":"p"}"#, #"{"id":"a","command":"Backup","session":"p"}"#,
@@ -155,7 +163,8 @@ struct RefusalTests {
         }
         let told = refused.outcome(receivedAt: now, startedAt: now, finishedAt: now, revision: 7)
         #expect(told.kind == .refused && told.id == refused.id && told.subject == refused.subject)
-        #expect(told.command == "Explode" && told.revision == 7 && told.refusals == refused.refusals)
+        #expect(
+            told.command == "Explode" && told.revision == 7 && told.refusals == refused.refusals)
         let whose = ownerless.outcome(receivedAt: now, finishedAt: now)
         #expect(whose.subject == nil && whose.id == nil && whose.command == nil)
         #expect(whose.refusals == [ownerless.refusal] && whose.kind == .refused)

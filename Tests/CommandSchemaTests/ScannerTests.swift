@@ -8,7 +8,8 @@ struct ScannerTests {
     func accepts(_ specimen: Specimen) throws {
         var scanner = JSONScanner(specimen.bytes, numbers: .safeIntegers)
         let node = try scanner.scan()
-        #expect(try JSONNode(document: node.compact()) == node, "written and read again it is the same")
+        #expect(
+            try JSONNode(document: node.compact()) == node, "written and read again it is the same")
         #expect(try JSONNode(document: specimen.bytes) == node, "documents are read alike")
         #expect(try JSONNode(document: Array(node.pretty().utf8)) == node)
     }
@@ -48,12 +49,17 @@ struct ScannerTests {
         #expect(node["d"] == nil && node["b"]?["x"] == nil && node["b"]?.text == nil)
     }
 
-    @Test("lets documents have the numbers that commands may not have", arguments: [
-        "1.5", "1e2", "-0", "9223372036854775807", "18446744073709551615", "0e1", "-1E-9", "1.0",
-    ])
+    @Test(
+        "lets documents have the numbers that commands may not have",
+        arguments: [
+            "1.5", "1e2", "-0", "9223372036854775807", "18446744073709551615", "0e1", "-1E-9",
+            "1.0",
+        ])
     func documentNumbers(_ text: String) throws {
         let node = try JSONNode(document: Array("[\(text)]".utf8))
-        #expect(String(decoding: node.compact(), as: UTF8.self) == "[\(text)]", "kept as it was written")
+        #expect(
+            String(decoding: node.compact(), as: UTF8.self) == "[\(text)]", "kept as it was written"
+        )
         var strict = JSONScanner(Array("[\(text)]".utf8), numbers: .safeIntegers)
         #expect(throws: JSONFault.self) { _ = try strict.scan() }
     }

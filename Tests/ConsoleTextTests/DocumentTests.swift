@@ -177,7 +177,8 @@ struct OutcomeTextTests {
               {"code":"from-the-future\u001b[2J","message":"New.","subject":"","remedy":""}]
             """#)
         #expect(
-            page(OutcomeText.lines(outcome, plain)) == """
+            page(OutcomeText.lines(outcome, plain))
+                == """
                 Backup payroll: refused for 3 reasons
                   minimum-interval  payroll
                     Too soon.
@@ -269,7 +270,8 @@ struct ExitStatusTests {
     @Test("findings are aligned, each remedy on its own line, and the same for programs")
     func lines() throws {
         let findings = [
-            Finding(.ok, "broker", "answers"), Finding(.failed, "storage box1", "gone", remedy: "Mend."),
+            Finding(.ok, "broker", "answers"),
+            Finding(.failed, "storage box1", "gone", remedy: "Mend."),
         ]
         #expect(
             page(CheckText.lines(findings, plain)) == """

@@ -55,7 +55,8 @@ struct EventWordsTests {
                 "backup 1795226400 recoverable, 12 copy sets"
             ),
             (
-                "backup.created", #"{"backupId":"7","copySets":1,"recoverableCopySets":0,"reason":null}"#,
+                "backup.created",
+                #"{"backupId":"7","copySets":1,"recoverableCopySets":0,"reason":null}"#,
                 "backup 7 taken, 1 copy set"
             ),
             (
@@ -83,8 +84,10 @@ struct EventWordsTests {
 
     @Test("control characters in an event's texts are spelled out")
     func control() throws {
-        let data = #"{"id":"x","command":"\u001b]0;owned\u0007","outcome":"completed","result":null}"#
-        let line = try #require(EventLine(try JSONNode(document: event("command.completed", 1, data: data))))
+        let data =
+            #"{"id":"x","command":"\u001b]0;owned\u0007","outcome":"completed","result":null}"#
+        let line = try #require(
+            EventLine(try JSONNode(document: event("command.completed", 1, data: data))))
         #expect(line.words == "\\u{1b}]0;owned\\u{7} completed [x]")
     }
 }
@@ -133,14 +136,17 @@ struct SequenceLedgerTests {
 
 @Suite("watch")
 struct WatchTextTests {
-    private func watch(_ subject: String? = nil, json: Bool = false, terminal: Bool = false) -> WatchText {
+    private func watch(_ subject: String? = nil, json: Bool = false, terminal: Bool = false)
+        -> WatchText
+    {
         WatchText(subject: subject, asJSON: json, escapesJSON: terminal, painter: plain)
     }
 
     @Test("an event is one line: time, subject, number, type, words")
     func line() {
         var watch = watch()
-        let backup = #"{"backupId":"1795226400","copySets":12,"recoverableCopySets":12,"reason":null}"#
+        let backup =
+            #"{"backupId":"1795226400","copySets":12,"recoverableCopySets":12,"reason":null}"#
         #expect(
             watch.take(event("backup.recoverable", 42, data: backup)).line
                 == "2026-11-21T02:00:00.114Z  payroll       42  backup.recoverable    "

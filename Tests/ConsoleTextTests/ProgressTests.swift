@@ -27,7 +27,9 @@ struct ProgressTests {
                 == "H1-R1 [##############################] 100 %  0 tracks left")
     }
 
-    @Test("the bar is never as wide as the terminal, and leaves out details before it breaks", arguments: 1...150)
+    @Test(
+        "the bar is never as wide as the terminal, and leaves out details before it breaks",
+        arguments: 1...150)
     func narrow(_ columns: Int) throws {
         let bar = ProgressText(painter: plain).bar(try reading(37), columns: columns)
         #expect(bar.count < columns || bar.isEmpty)
@@ -63,7 +65,9 @@ struct ProgressTests {
 struct CopyWaitTests {
     private let wait = CopyWait(session: "payroll")
 
-    private func step(_ type: String, _ data: String, subject: String = "payroll") throws -> CopyWait.Step {
+    private func step(_ type: String, _ data: String, subject: String = "payroll") throws
+        -> CopyWait.Step
+    {
         wait.event(try JSONNode(document: event(type, 1, subject: subject, data: data)))
     }
 
@@ -73,14 +77,16 @@ struct CopyWaitTests {
 
     @Test("progress is shown; at 100 per cent the session is asked, not believed")
     func progress() throws {
-        let shown = try step("copy.progress", #"{"rolePair":"H1-R1","percent":37,"tracksRemaining":9}"#)
+        let shown = try step(
+            "copy.progress", #"{"rolePair":"H1-R1","percent":37,"tracksRemaining":9}"#)
         guard case .show(let reading, let time) = shown else {
             Issue.record("not shown: \(shown)")
             return
         }
         #expect(reading.percent == 37)
         #expect(time == Timestamp(rfc3339: "2026-11-21T02:00:00.114Z"))
-        let end = try step("copy.progress", #"{"rolePair":"H1-R1","percent":100,"tracksRemaining":0}"#)
+        let end = try step(
+            "copy.progress", #"{"rolePair":"H1-R1","percent":100,"tracksRemaining":0}"#)
         #expect(end == .look)
     }
 
@@ -96,26 +102,31 @@ struct CopyWaitTests {
     @Test("the copy is complete when the session does not copy and every role pair is at 100")
     func complete() throws {
         let steps = try described(
-            #"{"session":"payroll","copying":false,"rolePairs":[{"rolePair":"H1-R1","percent":100}]}"#)
+            #"{"session":"payroll","copying":false,"rolePairs":[{"rolePair":"H1-R1","percent":100}]}"#
+        )
         #expect(steps.last == .complete)
     }
 
     @Test("it goes on while the session copies, whatever the per cent")
     func goesOn() throws {
         let steps = try described(
-            #"{"session":"payroll","copying":true,"rolePairs":[{"rolePair":"H1-R1","percent":100}]}"#)
+            #"{"session":"payroll","copying":true,"rolePairs":[{"rolePair":"H1-R1","percent":100}]}"#
+        )
         #expect(steps.last == .wait)
     }
 
     @Test("a copy that stopped, was withdrawn, or whose session is gone is not complete")
     func ended() throws {
         let stopped = try described(
-            #"{"session":"payroll","copying":false,"rolePairs":[{"rolePair":"H1-R1","percent":37}]}"#)
+            #"{"session":"payroll","copying":false,"rolePairs":[{"rolePair":"H1-R1","percent":37}]}"#
+        )
         #expect(stopped.last == .ended("H1-R1 stands at 37 % and is not copying"))
         let withdrawn = try described(#"{"session":"payroll","copying":false,"rolePairs":[]}"#)
         #expect(withdrawn == [.ended("the recovery was withdrawn before the copy was complete")])
         let gone = wait.described(
-            try node(#"{"outcome":"refused","refusals":[{"code":"unknown-session","message":"None."}]}"#))
+            try node(
+                #"{"outcome":"refused","refusals":[{"code":"unknown-session","message":"None."}]}"#)
+        )
         #expect(gone == [.ended("the session can no longer be followed: None.")])
     }
 

@@ -5,7 +5,9 @@ import Testing
 
 @Suite("A command from a command line")
 struct RequestTests {
-    private func request(_ name: String?, _ target: String?, _ parameters: String...) -> CommandRequest {
+    private func request(_ name: String?, _ target: String?, _ parameters: String...)
+        -> CommandRequest
+    {
         var request = CommandRequest()
         request.name = name
         request.target = target
@@ -41,18 +43,35 @@ struct RequestTests {
         let node = try backup.assembled { "fresh" }.node
         #expect(node["id"]?.text == "n-1")
         #expect(node["dryRun"]?.bool == true)
-        #expect(node["notAfter"]?.text.flatMap { Timestamp(rfc3339: $0) } == Timestamp(rfc3339: "2026-11-21T02:00:00Z"))
+        #expect(
+            node["notAfter"]?.text.flatMap { Timestamp(rfc3339: $0) }
+                == Timestamp(rfc3339: "2026-11-21T02:00:00Z"))
     }
 
     @Test(
         "short forms of lists are the same commands as their JSON",
         arguments: [
-            ("AddCopySets", "copySets=box1:0100=box1:0200,box1:0101", #"copySets=[{"H1":"box1:0100","R1":"box1:0200"},{"H1":"box1:0101"}]"#),
-            ("AddCopySets", "copySets=box1:00fe-0100=box1:01fe-0200", #"copySets=[{"H1":"box1:00fe","R1":"box1:01fe"},{"H1":"box1:00ff","R1":"box1:01ff"},{"H1":"box1:0100","R1":"box1:0200"}]"#),
-            ("RemoveCopySets", "copySets=box1:0100, box1:0101", #"copySets=["box1:0100","box1:0101"]"#),
-            ("CreateVolumes", "volumes=0100=10GiBx4,0101-0102=1GiB", #"volumes=[{"id":"0100","capacity":"10GiB","safeguardedMultiplier":4},{"id":"0101","capacity":"1GiB"},{"id":"0102","capacity":"1GiB"}]"#),
+            (
+                "AddCopySets", "copySets=box1:0100=box1:0200,box1:0101",
+                #"copySets=[{"H1":"box1:0100","R1":"box1:0200"},{"H1":"box1:0101"}]"#
+            ),
+            (
+                "AddCopySets", "copySets=box1:00fe-0100=box1:01fe-0200",
+                #"copySets=[{"H1":"box1:00fe","R1":"box1:01fe"},{"H1":"box1:00ff","R1":"box1:01ff"},{"H1":"box1:0100","R1":"box1:0200"}]"#
+            ),
+            (
+                "RemoveCopySets", "copySets=box1:0100, box1:0101",
+                #"copySets=["box1:0100","box1:0101"]"#
+            ),
+            (
+                "CreateVolumes", "volumes=0100=10GiBx4,0101-0102=1GiB",
+                #"volumes=[{"id":"0100","capacity":"10GiB","safeguardedMultiplier":4},{"id":"0101","capacity":"1GiB"},{"id":"0102","capacity":"1GiB"}]"#
+            ),
             ("ExpandVolumes", "volumes=0100=20GiB", #"volumes=[{"id":"0100","capacity":"20GiB"}]"#),
-            ("SetSafeguardedCapacity", "volumes=0100=x16,0101=8", #"volumes=[{"id":"0100","multiplier":16},{"id":"0101","multiplier":8}]"#),
+            (
+                "SetSafeguardedCapacity", "volumes=0100=x16,0101=8",
+                #"volumes=[{"id":"0100","multiplier":16},{"id":"0101","multiplier":8}]"#
+            ),
             ("DeleteVolumes", "volumes=0100-0101", #"volumes=["0100","0101"]"#),
         ])
     func shortForms(_ command: String, _ short: String, _ json: String) throws {
@@ -72,7 +91,8 @@ struct RequestTests {
         #expect(
             try body(create)
                 == #"{"id":"fresh","command":"CreateSession","session":"payroll","parameters":"#
-                + #"{"type":"SafeguardedCopy","description":"12","options":{"retentionMinutes":60,"expireBackupOnAutoRoll":true}}}"#)
+                + #"{"type":"SafeguardedCopy","description":"12","options":{"retentionMinutes":60,"expireBackupOnAutoRoll":true}}}"#
+        )
         let recover = try request("Recover", "payroll", "backupId=1795226400").assembled { "x" }
         #expect(recover.node["parameters"]?["backupId"]?.text == "1795226400")
     }
@@ -110,7 +130,8 @@ struct RequestTests {
         #expect(assembled.id == "n-1")
         #expect(assembled.name == "Backup")
         #expect(assembled.target == "payroll")
-        #expect(assembled.node == (try node(#"{"id":"n-1","command":"Backup","session":"payroll"}"#)))
+        #expect(
+            assembled.node == (try node(#"{"id":"n-1","command":"Backup","session":"payroll"}"#)))
     }
 
     @Test("a file may hold some members; the command line gives the rest")

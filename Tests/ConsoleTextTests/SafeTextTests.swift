@@ -6,12 +6,16 @@ struct SafeTextTests {
     @Test("an escape sequence is spelled out, not obeyed")
     func escapes() {
         #expect(SafeText.escaped("a\u{1B}[31mb\u{7}") == "a\\u{1b}[31mb\\u{7}")
-        #expect(SafeText.escaped("one\ntwo\tthree\u{7F}\u{9B}2J") == "one\\u{a}two\\u{9}three\\u{7f}\\u{9b}2J")
+        #expect(
+            SafeText.escaped("one\ntwo\tthree\u{7F}\u{9B}2J")
+                == "one\\u{a}two\\u{9}three\\u{7f}\\u{9b}2J")
     }
 
     @Test("characters that turn writing round or tag it are spelled out")
     func directions() {
-        #expect(SafeText.escaped("a\u{202E}b\u{2066}c\u{2028}d\u{E0041}") == "a\\u{202e}b\\u{2066}c\\u{2028}d\\u{e0041}")
+        #expect(
+            SafeText.escaped("a\u{202E}b\u{2066}c\u{2028}d\u{E0041}")
+                == "a\\u{202e}b\\u{2066}c\\u{2028}d\\u{e0041}")
     }
 
     @Test("letters of every script, emoji and their joiners stay")
@@ -87,7 +91,7 @@ struct TextTableTests {
     func control() {
         var table = TextTable("A", "B")
         table.add(Cell("x\ny"), Cell("z"))
-        #expect(table.lines(plain) == ["A         B", "x\\u{a}y  z"])
+        #expect(table.lines(plain) == ["A        B", "x\\u{a}y  z"])
     }
 }
 

@@ -12,7 +12,7 @@ public enum Fault: Sendable, Hashable, CaseIterable {
 ///
 /// From then on the worker is dead: whatever it still asks of its surroundings has no effect.
 public final class FaultPlan: Sendable {
-    private struct State {
+    fileprivate struct State {
         var countdown: Int
         var fault: Fault?
         var seen = 0

@@ -1,10 +1,14 @@
 import CopyModel
 import SessionStore
+import Synchronization
 
 /// A store whose commits may be the worker's last.
 public final class FaultyStore: SessionStore {
     private let store: any SessionStore
     private let faults: FaultPlan
+    /// Positions that the worker has let go of and that are still there, as a grouping store has them
+    /// until its next transaction.
+    private let leaving = Mutex<[Int64]>([])
 
     /// Wraps a store.
     public init(_ store: any SessionStore, faults: FaultPlan) {
@@ -35,7 +39,14 @@ public final class FaultyStore: SessionStore {
     /// Commits, unless the plan strikes.
     public func commit(_ unit: UnitOfWork) async throws(StoreFailure) {
         let fault = faults.strike()
-        if fault != .deathBefore { try await store.commit(unit) }
+        if fault != .deathBefore {
+            let positions = leaving.withLock { leaving in
+                defer { leaving = [] }
+                return leaving
+            }
+            try await store.forget(positions)
+            try await store.commit(unit)
+        }
         if fault != nil { throw Self.died }
     }
 
@@ -44,10 +55,10 @@ public final class FaultyStore: SessionStore {
         try await store.outbox(after: position, limit: limit)
     }
 
-    /// Forgets, unless the plan strikes.
+    /// Forgets with the next commit, unless the plan strikes.
     public func forget(_ positions: [Int64]) async throws(StoreFailure) {
         let fault = faults.strike()
-        if fault != .deathBefore { try await store.forget(positions) }
+        if fault != .deathBefore { leaving.withLock { $0 += positions } }
         if fault != nil { throw Self.died }
     }
 

@@ -4,7 +4,7 @@ import Synchronization
 
 /// A broker in memory: one ordered queue, redelivery of what was not settled, confirms as planned.
 public final class SimulatedBroker: Sendable {
-    private struct State {
+    fileprivate struct State {
         var waiting: [(OutgoingMessage, redelivered: Bool)] = []
         var unsettled: [UInt64: OutgoingMessage] = [:]
         var nextTag: UInt64 = 1

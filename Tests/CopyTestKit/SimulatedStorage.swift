@@ -5,14 +5,14 @@ import Synchronization
 /// A storage in memory that keeps points and relationships but no data: for tests of those above it.
 /// It survives its worker, as a real one does.
 public final class SimulatedStorage: StoragePort {
-    private struct Volume {
+    fileprivate struct Volume {
         var capacity: Capacity
         var multiplier: Int
         var points: [PointReport] = []
         var inbound: RelationshipReport?
     }
 
-    private struct State {
+    fileprivate struct State {
         var systems: Set<SubjectName>
         var volumes: [VolumeID: Volume] = [:]
         var faults = FaultPlan()

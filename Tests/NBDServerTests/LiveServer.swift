@@ -71,7 +71,9 @@ func eventually(_ seconds: Double = 10, _ condition: () -> Bool) -> Bool {
     return true
 }
 
-/// A client that says exactly what it is told to. Every wait ends after 10 seconds.
+/// A client that says exactly what it is told to.
+///
+/// Every wait ends after 10 seconds.
 final class WireClient {
     struct Failure: Error, CustomStringConvertible {
         let description: String

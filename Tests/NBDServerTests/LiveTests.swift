@@ -3,7 +3,9 @@ import Testing
 
 @testable import NBDServer
 
-/// What needs a running server. One at a time, since each may use the whole machine.
+/// What needs a running server.
+///
+/// One at a time, since each may use the whole machine.
 @Suite("A running server", .serialized)
 struct LiveTests {}
 
@@ -27,7 +29,9 @@ extension LiveTests {
                 let data = structured ? Array(reply.payload.dropFirst(8)) : reply.payload
                 #expect(data == payload)
                 if structured, length > 0 {
-                    let place = reply.payload.withUnsafeBytes { $0.bigEndian(at: 0, as: UInt64.self) }
+                    let place = reply.payload.withUnsafeBytes {
+                        $0.bigEndian(at: 0, as: UInt64.self)
+                    }
                     #expect(reply.chunk == .offsetData && place == UInt64(offset))
                 }
             }

@@ -47,7 +47,8 @@ struct MalformedCase: CustomTestStringConvertible, Sendable {
         MalformedCase("unknown client flag", .start, Message.flags(0x8000_0003), .closes),
         MalformedCase("an HTTP request", .start, Array("GET / HTTP/1.1\r\n\r\n".utf8), .closes),
         MalformedCase(
-            "a TLS hello", .start, [0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3, 3] + Array(long.utf8), .closes),
+            "a TLS hello", .start, [0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3, 3] + Array(long.utf8),
+            .closes),
         MalformedCase(
             "a list without fixed newstyle", .start, Message.flags(0) + Message.option(.list),
             .closes),
@@ -58,7 +59,8 @@ struct MalformedCase: CustomTestStringConvertible, Sendable {
     ]
 
     static let options: [MalformedCase] = [
-        MalformedCase("half an option header", .options, Array(Message.option(.list).prefix(9)), .waits),
+        MalformedCase(
+            "half an option header", .options, Array(Message.option(.list).prefix(9)), .waits),
         MalformedCase("a wrong option magic", .options, [UInt8](repeating: 9, count: 16), .closes),
         MalformedCase(
             "a transmission request among options", .options, Message.request(.read, length: 512),
@@ -97,7 +99,8 @@ struct MalformedCase: CustomTestStringConvertible, Sendable {
         MalformedCase(
             "GO that climbs directories", .options, Message.go("../../etc/passwd"),
             .refuses(.unknown)),
-        MalformedCase("INFO of an unknown name", .options,
+        MalformedCase(
+            "INFO of an unknown name", .options,
             Message.option(.inform, Message.information("nobody")), .refuses(.unknown)),
         MalformedCase(
             "EXPORT_NAME of an unknown name", .options,
@@ -106,7 +109,8 @@ struct MalformedCase: CustomTestStringConvertible, Sendable {
             "EXPORT_NAME of 5000 bytes", .options,
             Message.option(.exportName, [UInt8](repeating: 97, count: 5000)), .closes),
         MalformedCase(
-            "EXPORT_NAME that is not text", .options, Message.option(.exportName, [0xFF, 0]), .closes),
+            "EXPORT_NAME that is not text", .options, Message.option(.exportName, [0xFF, 0]),
+            .closes),
         MalformedCase("LIST with data", .options, Message.option(.list, [1]), .refuses(.invalid)),
         MalformedCase("STARTTLS", .options, Message.option(.startTLS), .refuses(.policy)),
         MalformedCase(
@@ -114,7 +118,8 @@ struct MalformedCase: CustomTestStringConvertible, Sendable {
         MalformedCase(
             "STRUCTURED_REPLY with data", .options, Message.option(.structuredReply, [1]),
             .refuses(.invalid)),
-        MalformedCase("the withdrawn PEEK_EXPORT", .options, Message.option(4), .refuses(.unsupported)),
+        MalformedCase(
+            "the withdrawn PEEK_EXPORT", .options, Message.option(4), .refuses(.unsupported)),
         MalformedCase("option 0", .options, Message.option(0), .refuses(.unsupported)),
         MalformedCase(
             "a thousand options", .options, (0..<1000).flatMap { _ in Message.option(77) }, .closes),
@@ -147,12 +152,15 @@ struct MalformedCase: CustomTestStringConvertible, Sendable {
     ]
 
     static let transmission: [MalformedCase] = [
-        MalformedCase("half a header", .transmission, Array(Message.request(.read).prefix(20)), .waits),
+        MalformedCase(
+            "half a header", .transmission, Array(Message.request(.read).prefix(20)), .waits),
         MalformedCase(
             "a wrong request magic", .transmission, [UInt8](repeating: 1, count: 28), .closes),
-        MalformedCase("an option after GO", .transmission, Message.option(.list) + Message.option(.abort),
+        MalformedCase(
+            "an option after GO", .transmission, Message.option(.list) + Message.option(.abort),
             .closes),
-        MalformedCase("the old request magic", .transmission,
+        MalformedCase(
+            "the old request magic", .transmission,
             [0x12, 0x56, 0x09, 0x53] + [UInt8](repeating: 0, count: 24), .closes),
         MalformedCase(
             "an unknown command", .transmission, Message.request(UInt16(200), length: 4096),

@@ -52,7 +52,8 @@ struct NegotiationAgreementTests {
         #expect(machine.feed(Message.option(code, data)).firstReply == .invalid)
     }
 
-    @Test("a listing without query, or of the namespace, tells base:allocation; a selection does not")
+    @Test(
+        "a listing without query, or of the namespace, tells base:allocation; a selection does not")
     func wildcards() {
         let cases: [(OptionCode, [String], Bool)] = [
             (.listMetaContext, [], true), (.listMetaContext, ["base:"], true),

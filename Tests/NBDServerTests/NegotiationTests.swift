@@ -214,7 +214,8 @@ struct NegotiationTests {
             var machine = Negotiation.begun(Bool.random(using: &random) ? .unavailable : .required)
             var bytes = Message.option(UInt32.random(in: 0...12, using: &random), [])
             let data = (0..<Int.random(in: 0...60, using: &random)).map { _ in
-                UInt8.random(in: 0...255, using: &random) & UInt8.random(in: 0...255, using: &random)
+                UInt8.random(in: 0...255, using: &random)
+                    & UInt8.random(in: 0...255, using: &random)
             }
             bytes[15] = UInt8.random(in: 0...64, using: &random)
             for step in machine.feed(bytes + data) {

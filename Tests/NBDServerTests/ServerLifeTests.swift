@@ -212,7 +212,9 @@ extension LiveTests {
             #expect(throws: NBDServerError.self) { try live.server.start() }
         }
 
-        @Test("an address that another server listens on is refused with its code", arguments: [true, false])
+        @Test(
+            "an address that another server listens on is refused with its code",
+            arguments: [true, false])
         func addressInUse(tcp: Bool) throws {
             let live = try LiveServer(tcp: tcp)
             let free = NBDAddress.unix(path: LiveServer.path())

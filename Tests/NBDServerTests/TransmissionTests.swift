@@ -127,9 +127,11 @@ struct TransmissionTests {
             Issue.record("a write of 4 GiB was neither refused nor cut")
             return
         }
-        guard case .perform(let request, _) = step(
-            Message.request(.writeZeroes, length: .max), large
-        ).step else {
+        guard
+            case .perform(let request, _) = step(
+                Message.request(.writeZeroes, length: .max), large
+            ).step
+        else {
             Issue.record("zeroing has no payload, and may be longer")
             return
         }

@@ -118,11 +118,19 @@ public final class PrivateBroker: Sendable {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, base + ".out", create, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, base + ".err", create, 0o600)
+        // Pool threads block signals, and children would inherit that: a broker deaf to SIGTERM.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         var words = ([script] + arguments).map { strdup($0) } + [nil]
         defer { for word in words { free(word) } }
         var pid = pid_t()
         var status: Int32 = 0
-        guard posix_spawn(&pid, script, &actions, nil, &words, environ) == 0 else {
+        guard posix_spawn(&pid, script, &actions, &attributes, &words, environ) == 0 else {
             return .failure(Failure(description: "cannot run \(script)"))
         }
         while waitpid(pid, &status, 0) < 0, errno == EINTR {}

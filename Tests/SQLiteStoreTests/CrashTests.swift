@@ -20,7 +20,7 @@ struct CrashTests {
             try await expect(reported, in: store)
             try await store.close()
         }
-        #expect(total > 36 * 20)
+        #expect(total > 36 * 20, "too little was done between the kills")
     }
 
     @Test("a store is locked while another process has it, and free when that is killed")
@@ -41,7 +41,8 @@ struct CrashTests {
         for name in (0..<8).map({ "s\($0)" }) {
             let record = try await store.load(subject(name))
             let number = record.lastSequence / 2
-            let newest = reported.filter { $0.hasPrefix(name + " ") }
+            let newest =
+                reported.filter { $0.hasPrefix(name + " ") }
                 .compactMap { UInt64($0.dropFirst(name.count + 1)) }.max() ?? 0
             #expect(number >= newest, "\(name) stands at \(number), but \(newest) was reported")
             guard number > 0 else { continue }

@@ -77,7 +77,9 @@ struct FailureTests {
                     }
                 }
             }
-            return await group.reduce(into: [StoreFailure]()) { if let error = $1 { $0.append(error) } }
+            return await group.reduce(into: [StoreFailure]()) { failures, failure in
+                if let failure { failures.append(failure) }
+            }
         }
         #expect(failures.count >= 18)
         #expect(failures.allSatisfy { $0.code == .full })

@@ -101,7 +101,7 @@ struct GroupCommitTests {
             try await store.commit(
                 try unit(
                     "s\(number % 10)", from: UInt64(number / 10),
-                    part: [UInt8](repeating: 1, count: 9000)))
+                    part: [UInt8](repeating: UInt8(number % 251), count: 9000)))
         }
         #expect(store.counters.checkpoints > 5)
         let log = try FileManager.default.attributesOfItem(atPath: scratch.log)[.size] as? Int

@@ -3,8 +3,11 @@ import SQLiteStore
 import SessionStore
 import Testing
 
-/// What a power cut leaves: of each file either all that was written, or only what was synced. Killing
-/// a process cannot show a forgotten sync, since the kernel keeps what the dead have written.
+/// What a power cut leaves.
+///
+/// Of each file either all that was written, or only what was synced.
+/// Killing a process cannot show a forgotten sync, since the kernel keeps what the dead have
+/// written.
 @Suite("When the power is cut")
 struct PowerCutTests {
     private let disk = WatchedDisk.shared

@@ -11,7 +11,7 @@ final class Scratch: Sendable {
 
     init() throws {
         let name = "stillpoint-store-\(UInt64.random(in: 0 ... .max))"
-        directory = NSTemporaryDirectory() + "/" + name
+        directory = FileManager.default.temporaryDirectory.appendingPathComponent(name).path
         try FileManager.default.createDirectory(
             atPath: directory, withIntermediateDirectories: false)
     }

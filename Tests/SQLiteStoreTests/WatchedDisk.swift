@@ -2,10 +2,11 @@ import Foundation
 import GRDBSQLite
 import Synchronization
 
-/// SQLite's own way to the disk, watched: syncs are counted, can be held, can be made to fail, and what
-/// a sync has made safe is copied aside, as the disk would have it after a power cut.
+/// SQLite's own way to the disk, watched: syncs are counted, can be held, can be made to fail, and
+/// what a sync has made safe is copied aside, as the disk would have it after a power cut.
 ///
-/// It stands before the usual file system for the whole test process and lets everything else through.
+/// It stands before the usual file system for the whole test process and lets everything else
+/// through.
 final class WatchedDisk: Sendable {
     static let shared = WatchedDisk()
 

@@ -19,6 +19,8 @@ struct LifeTests {
         #expect(types.filter { $0 == "stillpoint.backup.recoverable" }.count == 2)
         #expect(types.filter { $0 == "stillpoint.backup.expired" }.count == 2)
         #expect(types.contains("stillpoint.session.deleted"))
+        let ids = world.broker.published.compactMap(\.properties.messageID)
+        #expect(ids.count == Set(ids).count, "a healthy worker tells everything once")
     }
 
     @Test("a repeat is answered with the stored outcome, marked as a duplicate, without an effect")

@@ -8,7 +8,8 @@ let commandChecks: [StoreCheck] = [
         var unit = try UnitOfWork("payroll", from: 0, to: 1)
         let record = InboxRecord(
             id: try .named("payroll-2026-11-21T02:00Z ~!"), request: pattern(300),
-            outcome: pattern(700, seed: 2), receivedAt: Timestamp(milliseconds: -62_135_596_800_000))
+            outcome: pattern(700, seed: 2),
+            receivedAt: Timestamp(milliseconds: -62_135_596_800_000))
         unit.inbox = record
         try await store.commit(unit)
         store = try await fixture.reopen(store)
@@ -55,7 +56,7 @@ let commandChecks: [StoreCheck] = [
             try await store.purgeOutcomes(receivedBefore: Timestamp(milliseconds: 6)), is: 1)
         try await store.close()
     },
-    StoreCheck("outcomes received before a time are purged, and counted; later ones stay") { fixture in
+    StoreCheck("outcomes received before a time are purged and counted, others stay") { fixture in
         var store = try await fixture.open()
         for number in 0..<20 {
             let from = UInt64(number / 2)
@@ -69,7 +70,8 @@ let commandChecks: [StoreCheck] = [
         for number in 0..<20 {
             let subject = number % 2 == 0 ? "a" : "b"
             let found = try await store.outcome(of: .named("\(number)"), subject: .named(subject))
-            try require((found != nil) == ((number * 7) % 20 >= 12), "number \(number): \(found as Any)")
+            let isKept = (number * 7) % 20 >= 12
+            try require((found != nil) == isKept, "\(number) should be there: \(isKept)")
         }
         let known = try await store.load(.named("a")).knownCommands.count
         let alsoKnown = try await store.load(.named("b")).knownCommands.count
@@ -121,7 +123,8 @@ let commandChecks: [StoreCheck] = [
         try await store.commit(big)
         store = try await fixture.reopen(store)
         try require(
-            try await store.outcome(of: record.id, subject: big.subject) == record, "outcome differs")
+            try await store.outcome(of: record.id, subject: big.subject) == record,
+            "outcome differs")
         let parts = try await store.load(big.subject).parts.sorted { $0.key < $1.key }
         try require(parts == big.putParts, "parts differ")
         let intents = try await store.openIntents()

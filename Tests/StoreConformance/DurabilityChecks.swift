@@ -44,7 +44,8 @@ let durabilityChecks: [StoreCheck] = [
         for number in 1...200 {
             let last = UInt64(number)
             try await store.commit(
-                try UnitOfWork("a", from: last - 1, to: last).keeping("\(number)").sending("\(number)"))
+                try UnitOfWork("a", from: last - 1, to: last).keeping("\(number)")
+                    .sending("\(number)"))
             try require(try await store.load(.named("a")).lastSequence, is: last)
             let found = try await store.outcome(of: .named("\(number)"), subject: .named("a"))
             try require(found != nil, "outcome \(number) is not seen")
@@ -71,7 +72,9 @@ let durabilityChecks: [StoreCheck] = [
                         }
                     }
                 }
-                return try await group.reduce(into: [String]()) { if let name = $1 { $0.append(name) } }
+                return try await group.reduce(into: [String]()) { names, name in
+                    if let name { names.append(name) }
+                }
             }
             try require(winners.count, is: 1)
             let record = try await store.load(.named("a"))

@@ -21,34 +21,41 @@ public final class MemoryStore: SessionStore {
     /// Opens a store on what an earlier one has left.
     public init(_ contents: Contents = Contents()) { self.contents = contents }
 
+    /// Every subject that has parts, in order.
     public func subjects() async throws(StoreFailure) -> [SubjectName] {
         try read { tables in tables.subjects.filter { !$0.value.parts.isEmpty }.keys.sorted() }
     }
 
+    /// What is kept of a subject; its parts in the order of keys.
     public func load(_ subject: SubjectName) async throws(StoreFailure) -> SubjectRecord {
         try read { tables in
             let kept = tables.subjects[subject] ?? Tables.Subject()
             return SubjectRecord(
-                parts: kept.parts.map { SessionPart(key: $0, bytes: $1) }.sorted { $0.key < $1.key },
+                parts: kept.parts.sorted { $0.key < $1.key }
+                    .map { SessionPart(key: $0.key, bytes: $0.value) },
                 lastSequence: kept.lastSequence,
                 knownCommands: Set(kept.inbox.keys.map { InboxRecord.hash($0) }))
         }
     }
 
+    /// The kept outcome of a command; nil where there is none.
     public func outcome(
         of id: CommandID, subject: SubjectName
     ) async throws(StoreFailure) -> InboxRecord? {
         try read { $0.subjects[subject]?.inbox[id] }
     }
 
+    /// Every intent that was committed and not yet cleared, oldest first.
     public func openIntents() async throws(StoreFailure) -> [IntentRecord] {
         try read { $0.intents }
     }
 
+    /// Keeps all of a unit, or nothing where it is in conflict.
     public func commit(_ unit: UnitOfWork) async throws(StoreFailure) {
         try read { $0.commit(unit) }.get()
     }
 
+    /// The messages that are owed, in the order of their commits.
     public func outbox(
         after position: Int64, limit: Int
     ) async throws(StoreFailure) -> [OutboxRecord] {
@@ -57,15 +64,18 @@ public final class MemoryStore: SessionStore {
         }
     }
 
+    /// Forgets messages, at once.
     public func forget(_ positions: [Int64]) async throws(StoreFailure) {
         let gone = Set(positions)
         try read { $0.outbox.removeAll { gone.contains($0.position) } }
     }
 
+    /// Forgets the outcomes of commands received before a time; returns how many.
     public func purgeOutcomes(receivedBefore time: Timestamp) async throws(StoreFailure) -> Int {
         try read { $0.purge(receivedBefore: time) }
     }
 
+    /// Ends this store; its contents stay.
     public func close() async throws(StoreFailure) { isClosed.withLock { $0 = true } }
 
     private func read<Value: Sendable>(

@@ -90,12 +90,19 @@ extension SessionStore {
 }
 
 /// Bytes that differ from place to place, so that a torn or shifted blob shows.
+///
+/// They repeat after 4,099 bytes, which is prime, so that no two pages are alike.
 func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
     var state = seed &* 0x9e37_79b9_7f4a_7c15 | 1
-    return (0..<count).map { _ in
+    let block: [UInt8] = (0..<4099).map { _ in
         state ^= state << 13
         state ^= state >> 7
         state ^= state << 17
         return UInt8(truncatingIfNeeded: state)
     }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(count + block.count)
+    while bytes.count < count { bytes += block }
+    bytes.removeLast(bytes.count - count)
+    return bytes
 }

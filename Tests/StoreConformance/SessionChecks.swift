@@ -14,7 +14,8 @@ let sessionChecks: [StoreCheck] = [
     },
     StoreCheck("parts are written, overwritten and deleted by key") { fixture in
         let store = try await fixture.open()
-        var unit = try UnitOfWork("payroll", from: 0, to: 1).putting("summary", "backup/2", "backup/1")
+        var unit = try UnitOfWork("payroll", from: 0, to: 1)
+            .putting("summary", "backup/2", "backup/1")
         try await store.commit(unit)
         unit = try UnitOfWork("payroll", from: 1, to: 2)
         unit.putParts = [SessionPart(key: "summary", bytes: [7])]
@@ -62,7 +63,9 @@ let sessionChecks: [StoreCheck] = [
     },
     StoreCheck("a unit that builds on another sequence number is a conflict") { fixture in
         let store = try await fixture.open()
-        try await require(.conflict) { try await store.commit(UnitOfWork("payroll", from: 1, to: 2)) }
+        try await require(.conflict) {
+            try await store.commit(UnitOfWork("payroll", from: 1, to: 2))
+        }
         try await store.commit(try UnitOfWork("payroll", from: 0, to: 3))
         for stale in [0, 2, 4, UInt64.max] {
             try await require(.conflict) {

@@ -3,8 +3,8 @@ import SessionStore
 
 /// The suite that every session store passes, whatever it keeps its bytes in.
 ///
-/// Each check gets a fresh, empty store; together they state what `SessionStore` promises beyond its
-/// signatures. A check that is not met throws a `Violation`.
+/// Each check gets a fresh, empty store; together they state what `SessionStore` promises beyond
+/// its signatures. A check that is not met throws a `Violation`.
 public enum StoreConformance {
     /// Every check, in the order in which a new adapter is best made to pass them.
     public static let checks: [StoreCheck] =
@@ -18,7 +18,8 @@ public enum StoreConformance {
 
 /// A store that is put to the test.
 public struct StoreUnderTest: Sendable {
-    /// Opens the store. Opened again after it was closed, it is the same store with the same content.
+    /// Opens the store. Opened again after it was closed, it is the same store with the same
+    /// content.
     public var open: @Sendable () async throws -> any SessionStore
 
     /// Names how to open a store that is empty at first.

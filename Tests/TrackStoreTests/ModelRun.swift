@@ -24,13 +24,14 @@ final class ModelRun {
         configuration.avoidsRing = avoidsRing
         store = try TrackStore(configuration, facts: facts.add)
         channels = [try HostChannel(store: store), try HostChannel(store: store)]
-        for number in 0..<(2 + numbers.below(3)) { try create("01\(number)0") }
+        for number in 0..<(2 + numbers.below(2)) { try create("010\(number)") }
+        for number in 0..<(1 + numbers.below(2)) { try create("020\(number)") }
     }
 
     private func create(_ id: String) throws {
         // Whole and broken tracks and blocks.
         let tails = [0, 512, 4096, 20_480, 33_280]
-        let capacity = (1 + numbers.below(6)) * 65_536 + tails[numbers.below(tails.count)]
+        let capacity = (1 + numbers.below(6) + (isTarget(id) ? 2 : 0)) * 65_536 + tails[numbers.below(tails.count)]
         let multiplier = UInt32([1, 2, 8, 64][numbers.below(4)])
         try store.createVolumes([
             NewVolume(id: id, capacity: UInt64(capacity), multiplier: multiplier)
@@ -43,6 +44,9 @@ final class ModelRun {
     private var names: [String] { model.volumes.keys.sorted() }
 
     private func someName() -> String { names[numbers.below(names.count)] }
+
+    /// Volumes 02xx are seldom backed up, so that they can present points.
+    private func isTarget(_ name: String) -> Bool { name.hasPrefix("02") }
 
     func run(steps: Int) throws {
         for step in 0..<steps {
@@ -59,7 +63,7 @@ final class ModelRun {
         switch numbers.below(100) {
         case ..<45: return try writeBatch()
         case ..<57: return try backup()
-        case ..<65: return try recover()
+        case ..<68: return try recover()
         case ..<71: return try withdraw()
         case ..<78: return try expire()
         case ..<81: return try expand()
@@ -167,7 +171,7 @@ final class ModelRun {
     // MARK: Control
 
     private func backup() throws -> String {
-        let volumes = names.filter { _ in numbers.chance(60) }
+        let volumes = names.filter { numbers.chance(isTarget($0) ? 12 : 60) }
         guard !volumes.isEmpty, names.allSatisfy({ (model.volumes[$0]?.points.count ?? 0) < 7 })
         else { return try expire() }
         let tag = "s/\(nextTag)"
@@ -179,7 +183,8 @@ final class ModelRun {
 
     private func recover() throws -> String {
         let source = someName()
-        let target = someName()
+        let target = (numbers.chance(80) ? names.filter(isTarget).randomElement(using: &numbers) : nil)
+            ?? someName()
         guard let points = model.volumes[source]?.points, !points.isEmpty else { return "nothing" }
         let point = points[numbers.below(points.count)]
         let copies = numbers.chance(50)

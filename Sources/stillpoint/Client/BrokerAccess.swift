@@ -3,6 +3,7 @@ import CommandSchema
 import ConsoleText
 import Glibc
 import MessagePort
+import Synchronization
 
 // What the clients use of the configuration, and the broker behind two small protocols.
 
@@ -71,13 +72,15 @@ struct Site: Sendable {
     func events(
         of subject: String?, from start: ReplayStart?
     ) throws(ClientFailure) -> any EventFollowing {
+        let ending = Ending()
         do throws(BrokerError) {
             return BrokerEvents(
                 tail: try EventTail(
                     endpoint: endpoint, topology: topology, from: start.map(EventLogStart.init),
                     pattern: subject.map { "\($0).#" } ?? "#",
                     random: { Double.random(in: 0..<1) },
-                    healthChanged: { Self.tell($0) }))
+                    healthChanged: { if !ending.hasBegun { Self.tell($0) } }),
+                ending: ending)
         } catch {
             throw ClientFailure(error)
         }
@@ -123,9 +126,19 @@ private struct BrokerSender: CommandSending {
     }
 }
 
+/// Whether the end has been asked for: a connection that is closed on purpose is not lost. Any thread.
+private final class Ending: Sendable {
+    private let begun = Atomic(false)
+
+    var hasBegun: Bool { begun.load(ordering: .relaxed) }
+
+    func begin() { begun.store(true, ordering: .relaxed) }
+}
+
 /// A tail of events as bytes.
 private struct BrokerEvents: EventFollowing {
     let tail: EventTail
+    let ending: Ending
 
     func started() async throws(ClientFailure) {
         do throws(BrokerError) {
@@ -137,7 +150,10 @@ private struct BrokerEvents: EventFollowing {
 
     func next() async -> [UInt8]? { await tail.next()?.body }
 
-    func close() async { await tail.close() }
+    func close() async {
+        ending.begin()
+        await tail.close()
+    }
 }
 
 extension EventLogStart {

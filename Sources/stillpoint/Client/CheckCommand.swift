@@ -2,7 +2,7 @@ import ArgumentParser
 import CommandSchema
 import ConsoleText
 
-/// `stillpoint check`: is everything in place?
+/// `stillpoint check`: whether everything is in place.
 struct CheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",

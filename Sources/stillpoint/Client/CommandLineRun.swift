@@ -23,7 +23,9 @@ enum CommandLineRun {
     /// What a client ends with, quietly: everything has been said.
     static func exitCode(_ status: ExitStatus) -> ExitCode { ExitCode(status.rawValue) }
 
-    private static func end<Root: ParsableArguments>(with error: any Error, of root: Root.Type) -> Never {
+    private static func end<Root: ParsableArguments>(with error: any Error, of root: Root.Type)
+        -> Never
+    {
         switch error {
         case let failure as ClientFailure:
             Console.complain(failure.description)

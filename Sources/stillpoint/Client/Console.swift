@@ -44,9 +44,13 @@ enum Console {
     }
 
     /// Writes a text wholly.
-    static func write(_ text: String, to descriptor: Int32) { write(Array(text.utf8), to: descriptor) }
+    static func write(_ text: String, to descriptor: Int32) {
+        write(Array(text.utf8), to: descriptor)
+    }
 
-    /// Writes bytes wholly. Where nobody reads any more (`| head`), the process ends as if done.
+    /// Writes bytes wholly.
+    ///
+    /// Where nobody reads any more (`| head`), the process ends as if done.
     private static func write(_ bytes: [UInt8], to descriptor: Int32) {
         var rest = bytes[...]
         while !rest.isEmpty {

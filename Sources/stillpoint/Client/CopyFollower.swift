@@ -10,11 +10,17 @@ struct CopyFollower {
     let replyLimit: Duration
     let copyLimit: Duration?
     var display: ProgressDisplay
+    var pace = Pace()
 
-    /// So long without an event and the session is asked: an event may have been lost with a connection.
-    private static let silence = Duration.seconds(15)
-    /// So often in a row the session may fail to answer: a worker is restarted in less.
-    private static let patience = 8
+    /// How often the follower looks by itself.
+    struct Pace {
+        /// So long without an event and the session is asked: one may have been lost with a connection.
+        var silence = Duration.seconds(15)
+        /// How often the time is looked at.
+        var tick = Duration.milliseconds(500)
+        /// So often in a row the session may fail to answer: a worker is restarted in less.
+        var patience = 8
+    }
 
     /// What ends a wait for the next event.
     private enum Occurrence: Sendable {
@@ -30,9 +36,9 @@ struct CopyFollower {
         let reading = Task {
             while let event = await events.next() { inlet.yield(.event(event)) }
         }
-        let ticking = Task {
+        let ticking = Task { [pace] in
             while !Task.isCancelled {
-                try? await Task.sleep(for: .milliseconds(500))
+                try? await Task.sleep(for: pace.tick)
                 inlet.yield(.tick)
             }
         }
@@ -63,7 +69,7 @@ struct CopyFollower {
                 case .wait, .complete, .ended: break
                 }
             case .tick:
-                mustLook = clock.now - heard >= Self.silence
+                mustLook = clock.now - heard >= pace.silence
             }
             if mustLook {
                 heard = clock.now
@@ -94,7 +100,7 @@ struct CopyFollower {
             failures = 0
         } catch {
             failures += 1
-            guard failures < Self.patience else { throw error }
+            guard failures < pace.patience else { throw error }
             return nil
         }
         for step in wait.described(outcome) {
@@ -129,6 +135,7 @@ struct ProgressDisplay {
         guard !isSilent else { return }
         if isTerminal {
             let bar = text.bar(reading, columns: Console.columns)
+            guard bar != last else { return }
             last = bar
             Console.redraw(bar)
         } else if let line = text.line(reading, at: time) {

@@ -11,7 +11,9 @@ enum HTTPGet {
     /// Nothing that a worker says is longer.
     private static let longest = 64 << 20
 
-    /// Asks for a path; nil where nobody answers in HTTP. Blocks the calling thread for at most a few
+    /// Asks for a path; nil where nobody answers in HTTP.
+    ///
+    /// Blocks the calling thread for at most a few
     /// seconds, which a command line may.
     static func get(_ path: String, from address: Site.Address) -> Response? {
         guard let socket = LocalSocket(to: address, seconds: 3) else { return nil }
@@ -43,7 +45,9 @@ final class LocalSocket {
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?
-        guard getaddrinfo(address.host, String(address.port), &hints, &list) == 0 else { return nil }
+        guard getaddrinfo(address.host, String(address.port), &hints, &list) == 0 else {
+            return nil
+        }
         defer { freeaddrinfo(list) }
         var next = list
         while let entry = next?.pointee {
@@ -105,7 +109,9 @@ extension LocalSocket {
         hints.ai_flags = AI_PASSIVE
         var list: UnsafeMutablePointer<addrinfo>?
         let status = getaddrinfo(address.host, String(address.port), &hints, &list)
-        guard status == 0, let entry = list?.pointee else { return String(cString: gai_strerror(status)) }
+        guard status == 0, let entry = list?.pointee else {
+            return String(cString: gai_strerror(status))
+        }
         defer { freeaddrinfo(list) }
         let descriptor = socket(
             entry.ai_family, entry.ai_socktype | Int32(SOCK_CLOEXEC.rawValue), entry.ai_protocol)

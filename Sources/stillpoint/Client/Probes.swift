@@ -2,7 +2,9 @@ import AMQPBroker
 import ConsoleText
 import Glibc
 
-/// One thing that `check` looks at. More are added to `Probes.all` by whoever knows the parts.
+/// One thing that `check` looks at.
+///
+/// More are added to `Probes.all` by whoever knows the parts.
 struct Probe: Sendable {
     /// Looks, changes nothing, and says what it has found: one finding at least.
     var look: @Sendable () async -> [Finding]
@@ -12,7 +14,9 @@ struct Probe: Sendable {
 enum Probes {
     /// The probes of a site.
     static func all(_ site: Site) -> [Probe] {
-        [broker(site)] + site.storage.map { storage($0) } + [store(site.store), nbd(site), http(site)]
+        [broker(site)] + site.storage.map { storage($0) } + [
+            store(site.store), nbd(site), http(site),
+        ]
     }
 
     // MARK: The broker
@@ -24,7 +28,7 @@ enum Probes {
                 events = try site.events(of: nil, from: .next)
                 try await events.started()
             } catch {
-                return [brokerFinding(error, site)]
+                return brokerFindings(error, site)
             }
             await events.close()
             return [
@@ -34,16 +38,26 @@ enum Probes {
         }
     }
 
-    private static func brokerFinding(_ failure: ClientFailure, _ site: Site) -> Finding {
-        guard failure.status == .brokerUnreachable else {
-            return Finding(
-                .warning, "topology", failure.description,
-                remedy: "start a worker once, which makes what is missing, or import "
-                    + "deploy/rabbitmq/definitions.json")
+    private static func brokerFindings(_ failure: ClientFailure, _ site: Site) -> [Finding] {
+        let answers = Finding(.ok, "broker", "\(site.endpoint) answers")
+        switch failure.status {
+        case .brokerUnreachable:
+            return [
+                Finding(
+                    .brokerUnreachable, "broker", failure.description,
+                    remedy: "start RabbitMQ, or correct broker.uri (user, password, virtual host)")
+            ]
+        case .usage:
+            return [Finding(.failed, "broker", failure.description, remedy: "correct broker.uri")]
+        case .completed, .refused, .failed, .timedOut:
+            return [
+                answers,
+                Finding(
+                    .warning, "topology",
+                    "the event log cannot be read: \(failure.description)",
+                    remedy: "a worker makes what is missing when it starts"),
+            ]
         }
-        return Finding(
-            .brokerUnreachable, "broker", failure.description,
-            remedy: "start RabbitMQ, or correct broker.uri (user, password, virtual host, TLS files)")
     }
 
     // MARK: Files

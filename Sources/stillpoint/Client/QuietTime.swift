@@ -1,6 +1,8 @@
 import Synchronization
 
-/// Notices when nothing has been heard for a while, or when time is up. Any thread.
+/// Notices when nothing has been heard for a while, or when time is up.
+///
+/// Any thread.
 final class QuietTime: Sendable {
     /// What counts as a while: first for the first answer, then between two.
     private static let patience = (first: Duration.seconds(3), next: Duration.seconds(1))

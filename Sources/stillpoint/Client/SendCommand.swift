@@ -59,7 +59,8 @@ struct SendCommand: AsyncParsableCommand {
         }
         let request = try assembled()
         let site = try Site(configurationOptions.load())
-        let copies = wait && request.node["dryRun"]?.bool != true && CopyWait.startsCopy(request.node)
+        let copies =
+            wait && request.node["dryRun"]?.bool != true && CopyWait.startsCopy(request.node)
         // Subscribed before the command is sent: nothing that it causes can be missed.
         let events = copies ? try site.events(of: request.target, from: nil) : nil
         try await events?.started()

@@ -103,7 +103,9 @@ struct ShowCommand: AsyncParsableCommand {
         return sessions.sorted { ($0["session"]?.text ?? "") < ($1["session"]?.text ?? "") }
     }
 
-    /// What the event log says up to now. The log has no mark for its present end: it is reached with an
+    /// What the event log says up to now.
+    ///
+    /// The log has no mark for its present end: it is reached with an
     /// event from after the start of this, or when nothing has come for a second.
     private static func fromLog(_ site: Site, within limit: Duration) async throws -> [JSONNode] {
         let started = Timestamp(milliseconds: Int64(time(nil)) * 1000)

@@ -86,6 +86,7 @@ struct WatchCommand: AsyncParsableCommand {
                 Console.show([line])
                 printed += 1
             }
+            if text.repeats > 0 { Console.complain("repeats left out: \(text.repeats)") }
             return printed
         }
         // The data path has no part in this: cancelling the task ends its wait for the next event.

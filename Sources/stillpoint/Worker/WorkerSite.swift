@@ -125,9 +125,12 @@ final class WorkerSite: Sendable {
     private static func serve(
         _ vitals: Vitals, on address: Configuration.Address, _ log: Logger
     ) async throws {
+        // The server's own log tells of every cancelled connection at a stop; what matters is thrown.
+        var quiet = Logger(label: "http") { _ in SwiftLogNoOpLogHandler() }
+        quiet.logLevel = .critical
         let application = Application(
             router: HealthPages.router(vitals),
-            configuration: .init(address: .hostname(address.host, port: address.port)), logger: log)
+            configuration: .init(address: .hostname(address.host, port: address.port)), logger: quiet)
         do {
             try await application.run()
         } catch is CancellationError {
