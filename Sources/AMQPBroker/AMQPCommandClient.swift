@@ -59,7 +59,7 @@ public struct AMQPCommandClient: Sendable {
             guard left > .zero else { throw wait.overdue(confirmTimeout, limit) }
             _ = Readiness.wait(
                 socket: connection.descriptor, wakeUp: wakeUp,
-                atMost: min(left, connection.heartbeat / 3))
+                atMost: min(left, connection.tick))
         }
         return wait.reply
     }

@@ -178,6 +178,8 @@ extension AMQPConnection {
         message.properties.replyTo = present(AMQP_BASIC_REPLY_TO_FLAG, from.reply_to)
         message.properties.userID = present(AMQP_BASIC_USER_ID_FLAG, from.user_id)
         message.properties.contentType = present(AMQP_BASIC_CONTENT_TYPE_FLAG, from.content_type)
+        message.properties.contentEncoding = present(
+            AMQP_BASIC_CONTENT_ENCODING_FLAG, from.content_encoding)
         message.properties.expiration = present(AMQP_BASIC_EXPIRATION_FLAG, from.expiration)
         if from._flags & UInt32(AMQP_BASIC_TIMESTAMP_FLAG) != 0 {
             message.properties.timestamp = from.timestamp

@@ -73,6 +73,7 @@ private struct Layout {
     private var replyTo: Stretch?
     private var userID: Stretch?
     private var contentType: Stretch?
+    private var contentEncoding: Stretch?
     private var expiration: Stretch?
     private var traceparent: Stretch?
     private var tracestate: Stretch?
@@ -93,6 +94,7 @@ private struct Layout {
         replyTo = properties.replyTo.map { lay($0, &scratch) }
         userID = properties.userID.map { lay($0, &scratch) }
         contentType = properties.contentType.map { lay($0, &scratch) }
+        contentEncoding = properties.contentEncoding.map { lay($0, &scratch) }
         expiration = properties.expiration.map { lay($0, &scratch) }
         traceparent = properties.traceparent.map { lay($0, &scratch) }
         tracestate = properties.tracestate.map { lay($0, &scratch) }
@@ -115,6 +117,7 @@ private struct Layout {
         put(replyTo, AMQP_BASIC_REPLY_TO_FLAG, &properties.reply_to)
         put(userID, AMQP_BASIC_USER_ID_FLAG, &properties.user_id)
         put(contentType, AMQP_BASIC_CONTENT_TYPE_FLAG, &properties.content_type)
+        put(contentEncoding, AMQP_BASIC_CONTENT_ENCODING_FLAG, &properties.content_encoding)
         put(expiration, AMQP_BASIC_EXPIRATION_FLAG, &properties.expiration)
         if let timestamp = from.timestamp {
             properties.timestamp = timestamp

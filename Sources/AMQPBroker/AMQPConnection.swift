@@ -14,8 +14,9 @@ struct AMQPConnection: ~Copyable {
     /// The socket, for `poll` and, by another thread, `shutdown`; never to be read or written.
     let descriptor: Int32
     let place: String
-    /// The agreed heartbeat.
-    let heartbeat: Duration
+    /// How long the owner may sleep between two looks at the connection, which is also what sends and
+    /// checks heartbeats.
+    let tick: Duration
     /// A message of which the body has not come wholly yet.
     var partial: PartialMessage?
     /// Where the strings of a message are laid side by side while C looks at them.
@@ -39,7 +40,8 @@ struct AMQPConnection: ~Copyable {
         self.state = state
         descriptor = amqp_get_sockfd(state)
         place = endpoint.place
-        heartbeat = .seconds(Int(amqp_get_heartbeat(state)))
+        let heartbeat = Int(amqp_get_heartbeat(state))
+        tick = heartbeat > 0 ? min(.seconds(heartbeat) / 3, .seconds(5)) : .seconds(5)
     }
 
     // Closes the socket too, where `close` did not.

@@ -12,7 +12,7 @@ public final class AMQPPublisher: MessagePublisher {
 
     /// Starts the threads, which connect by themselves; `started()` tells how the first attempt went.
     ///
-    /// `window` is how many messages may be on the way without a confirm, and `deadline` how long a call
+    /// `window` is how many messages may be on the way without a confirm (at least one), and `deadline` how long a call
     /// may take. `name` is what the broker's operator sees. `random` gives numbers from 0 up to 1 for the
     /// jitter. `healthChanged` is called on the connection's thread and must return soon. Throws only
     /// where the system has no more threads or descriptors.
@@ -21,9 +21,8 @@ public final class AMQPPublisher: MessagePublisher {
         name: String = "stillpoint events", random: @escaping @Sendable () -> Double,
         healthChanged: (@Sendable (BrokerHealth) -> Void)? = nil
     ) throws(BrokerError) {
-        precondition(window > 0, "the window must be positive")
         loop = try PublisherLoop(
-            endpoint: endpoint, name: name, window: window, deadline: deadline, random: random,
+            endpoint: endpoint, name: name, window: max(window, 1), deadline: deadline, random: random,
             healthChanged: healthChanged)
     }
 

@@ -6,6 +6,8 @@ public struct BrokerError: Error, Hashable, Sendable {
     public enum Code: String, Hashable, Sendable, CaseIterable {
         /// The address or an option of the connection is not usable as written.
         case invalidEndpoint
+        /// The names or sizes of the broker's objects are not usable as written.
+        case invalidTopology
         /// Nobody answers there, or the connection broke.
         case unreachable
         /// TLS could not be agreed: an untrusted certificate, a wrong host name, an unreadable file.
@@ -55,7 +57,7 @@ public struct BrokerError: Error, Hashable, Sendable {
     public var isRetriable: Bool {
         switch code {
         case .unreachable, .closedByBroker, .notTaken, .timedOut, .systemLimit, .locked: true
-        case .invalidEndpoint, .tlsFailed, .accessRefused, .notFound, .conflict, .unsupported,
+        case .invalidEndpoint, .invalidTopology, .tlsFailed, .accessRefused, .notFound, .conflict, .unsupported,
             .protocolViolation, .returned:
             false
         }

@@ -57,7 +57,9 @@ extension BrokerTopology {
 
     private static func explained(_ error: BrokerError) -> BrokerError {
         var explained = error
-        switch error.code {
+        // Newer brokers say 406 where 3.10 says 503.
+        if error.message.contains("unknown exchange type") { explained.code = .unsupported }
+        switch explained.code {
         case .conflict:
             explained.message =
                 "it exists with other properties: delete it once it is empty, or choose another "
@@ -70,7 +72,7 @@ extension BrokerTopology {
             explained.message =
                 "this user may not make or bind it: grant configure, write and read on it "
                 + "(\(error.message))"
-        case .invalidEndpoint, .unreachable, .tlsFailed, .notFound, .locked, .closedByBroker,
+        case .invalidEndpoint, .invalidTopology, .unreachable, .tlsFailed, .notFound, .locked, .closedByBroker,
             .protocolViolation, .notTaken, .returned, .timedOut, .systemLimit:
             break
         }

@@ -6,18 +6,32 @@
 /// same for `rabbitmqctl import_definitions`, for sites where workers may not configure.
 public struct BrokerTopology: Hashable, Sendable {
     /// The prefix of every name.
-    public var prefix: String
+    public let prefix: String
     /// How many queues the commands are dealt over; never changed while commands wait.
-    public var partitions: Int
+    public let partitions: Int
     /// How long events can be replayed.
-    public var eventLogMaxAge: Duration
+    public let eventLogMaxAge: Duration
 
-    /// Names the objects of one installation. `partitions` is 1 to 256; the age is rounded up to seconds.
+    /// Names the objects of one installation. The age is rounded up to whole seconds.
+    ///
+    /// Throws `invalidTopology` unless the prefix has 1 to 200 bytes and is not in the broker's own space
+    /// (`amq.`), `partitions` is 1 to 256, and the age is positive.
     public init(
         prefix: String = "stillpoint", partitions: Int = 8,
         eventLogMaxAge: Duration = .seconds(30 * 86_400)
-    ) {
-        precondition((1...256).contains(partitions), "partitions must be 1 to 256")
+    ) throws(BrokerError) {
+        guard (1...200).contains(prefix.utf8.count), !prefix.hasPrefix("amq.") else {
+            throw BrokerError(
+                .invalidTopology, "a prefix has 1 to 200 bytes and does not begin with amq.",
+                at: "prefix")
+        }
+        guard (1...256).contains(partitions) else {
+            throw BrokerError(.invalidTopology, "there can be 1 to 256 partitions", at: "partitions")
+        }
+        guard eventLogMaxAge > .zero else {
+            throw BrokerError(
+                .invalidTopology, "the age of the event log must be positive", at: "event log")
+        }
         self.prefix = prefix
         self.partitions = partitions
         self.eventLogMaxAge = eventLogMaxAge

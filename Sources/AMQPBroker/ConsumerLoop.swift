@@ -117,7 +117,6 @@ final class ConsumerLoop: Sendable {
         firstAttempt.done(nil)
         place.forgetOpen()
         var ledger = SettlementLedger()
-        let tick = min(connection.heartbeat / 3, .seconds(5))
         while true {
             let mail = takeMail()
             let requests = mail.settlements.filter { $0.tag.epoch == epoch }
@@ -131,7 +130,7 @@ final class ConsumerLoop: Sendable {
             // Sleep only when the library has nothing more: bytes that TLS has decrypted already do not
             // make the socket readable again.
             guard try takeEvents(&connection, epoch, &ledger, &place) else { continue }
-            _ = Readiness.wait(socket: connection.descriptor, wakeUp: wakeUp, atMost: tick)
+            _ = Readiness.wait(socket: connection.descriptor, wakeUp: wakeUp, atMost: connection.tick)
         }
     }
 

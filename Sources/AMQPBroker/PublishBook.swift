@@ -227,7 +227,8 @@ extension PublishBook {
             ("exchange", message.exchange), ("routing key", message.routingKey),
             ("message_id", properties.messageID), ("correlation_id", properties.correlationID),
             ("reply_to", properties.replyTo), ("user_id", properties.userID),
-            ("content_type", properties.contentType), ("expiration", properties.expiration),
+            ("content_type", properties.contentType),
+            ("content_encoding", properties.contentEncoding), ("expiration", properties.expiration),
         ]
         for (name, value) in short {
             if let value, value.utf8.count > 255 { return "the \(name) is longer than 255 bytes" }

@@ -158,7 +158,7 @@ final class PublisherLoop: Sendable {
         // The wake-up is found at once where something was accepted, or closing was asked for, meanwhile.
         _ = Readiness.wait(
             socket: connection.descriptor, forWriting: wantsWrite, wakeUp: wakeUp,
-            atMost: min(connection.heartbeat / 3, .seconds(5)))
+            atMost: connection.tick)
     }
 
     private func write(

@@ -6,7 +6,8 @@ public enum Amounts {
         ("PiB", 50), ("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10),
     ]
 
-    /// Bytes in the largest unit of which there is at least one, rounded down to a tenth: `1.5 GiB`.
+    /// Bytes in the largest unit of which there is at least one, rounded down to a tenth: `1.5
+    /// GiB`.
     public static func bytes(_ bytes: UInt64) -> String {
         guard let unit = units.first(where: { bytes >> $0.shift > 0 }) else { return "\(bytes) B" }
         let whole = bytes >> unit.shift

@@ -37,7 +37,8 @@ public struct CommandRequest: Sendable {
 
     /// Puts the body together.
     ///
-    /// `freshID` is called where no id was given. Throws a sentence where something is missing, cannot be read, or is said twice and differently.
+    /// `freshID` is called where no id was given. Throws a sentence where something is missing,
+    /// cannot be read, or is said twice and differently.
     public func assembled(freshID: () -> String) throws(UsageFault) -> Assembled {
         var members = try fileMembers()
         let known = Set(members.map(\.key))

@@ -14,7 +14,8 @@ public struct CopyReading: Sendable, Hashable {
     /// When it should be done, where it is said.
     public let estimatedCompletion: String?
 
-    /// Reads the data of `copy.progress`, or a role pair of a session's document; nil if it is neither.
+    /// Reads the data of `copy.progress`, or a role pair of a session's document; nil if it is
+    /// neither.
     public init?(_ data: JSONNode) {
         guard let rolePair = data["rolePair"]?.text, let percent = data["percent"]?.integer else {
             return nil
@@ -54,8 +55,8 @@ public struct ProgressText: Sendable {
     /// Nothing shown so far.
     public init(painter: Painter) { self.painter = painter }
 
-    /// A bar for a terminal of so many columns, never wider than those: details that have no room are
-    /// left out, least important first.
+    /// A bar for a terminal of so many columns, never wider than those: details that have no room
+    /// are left out, least important first.
     public func bar(_ reading: CopyReading, columns: Int) -> String {
         let head = "\(reading.rolePair) ["
         let percent = String(repeating: " ", count: 3 - String(reading.percent).count)
@@ -76,8 +77,8 @@ public struct ProgressText: Sendable {
         return head + bar + tail
     }
 
-    /// A line for an output that cannot be drawn over; nil while there is too little news: five more per
-    /// cent, ten seconds more and any progress, the first and the last are worth a line.
+    /// A line for an output that cannot be drawn over; nil while there is too little news: five
+    /// more per cent, ten seconds more and any progress, the first and the last are worth a line.
     public mutating func line(_ reading: CopyReading, at time: Timestamp?) -> String? {
         if let shown {
             let gained = reading.percent - shown.percent

@@ -3,9 +3,9 @@ import CopyModel
 
 /// Waiting for the end of a session's background copy.
 ///
-/// Events say how far it is and when it is time to look; whether it is over is read off the session's
-/// document only. So neither the order of events, nor one from before the command, nor a lost one can
-/// make the wait end early.
+/// Events say how far it is and when it is time to look; whether it is over is read off the
+/// session's document only. So neither the order of events, nor one from before the command, nor a
+/// lost one can make the wait end early.
 ///
 ///     waiting --progress below 100--> waiting (shown)
 ///     waiting --progress at 100, a session or pair changed, or silence--> looking

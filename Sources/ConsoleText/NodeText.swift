@@ -1,8 +1,8 @@
 import CommandSchema
 
 extension JSONNode {
-    /// A value as one piece of text: a string as it is, true as `yes`, lists with commas, objects as
-    /// `name=value`.
+    /// A value as one piece of text: a string as it is, true as `yes`, lists with commas, objects
+    /// as `name=value`.
     var shown: String {
         switch self {
         case .null: "-"

@@ -3,8 +3,8 @@ import CopyModel
 
 /// Parameters as they are written on a command line.
 ///
-/// Besides JSON, which always works, the lists of the contract have a short form: entries with commas
-/// between them, `=` between the parts of one, and a range of volumes as `0100-010f`.
+/// Besides JSON, which always works, the lists of the contract have a short form: entries with
+/// commas between them, `=` between the parts of one, and a range of volumes as `0100-010f`.
 ///
 ///     AddCopySets             copySets=box1:0100=box1:0200,box1:0101=box1:0201
 ///                             copySets=box1:0100-010f=box1:0200-020f
@@ -23,7 +23,8 @@ public enum ParameterText {
         return (String(text[..<equals]), String(text[text.index(after: equals)...]))
     }
 
-    /// The value as `CommandWriter` takes it: a short form is spelled out as JSON, anything else stays.
+    /// The value as `CommandWriter` takes it: a short form is spelled out as JSON, anything else
+    /// stays.
     public static func spelledOut(
         _ value: String, of key: String, command: CommandName?
     ) throws(UsageFault) -> String {

@@ -10,10 +10,12 @@ public enum ReplayStart: Sendable, Hashable {
     case next
     /// At an offset of the log, from 0.
     case offset(UInt64)
-    /// With what was written at that time or later; exact to a chunk of the log, so a little earlier.
+    /// With what was written at that time or later; exact to a chunk of the log, so a little
+    /// earlier.
     case time(Timestamp)
 
-    /// Reads `first`, `last`, `next`, a whole number, or an RFC 3339 time; nil if it is none of these.
+    /// Reads `first`, `last`, `next`, a whole number, or an RFC 3339 time; nil if it is none of
+    /// these.
     public init?(_ text: String) {
         switch text {
         case "first": self = .first

@@ -1,8 +1,8 @@
-/// Texts from elsewhere, made fit for a terminal: nothing in them can move its cursor, change its colours
-/// or turn its writing round.
+/// Texts from elsewhere, made fit for a terminal: nothing in them can move its cursor, change its
+/// colours or turn its writing round.
 public enum SafeText {
-    /// The text with every character that acts instead of showing spelled `\u{1b}`; tabs and line breaks
-    /// too, since a text belongs to one line.
+    /// The text with every character that acts instead of showing spelled `\u{1b}`; tabs and line
+    /// breaks too, since a text belongs to one line.
     public static func escaped(_ text: String) -> String {
         guard text.unicodeScalars.contains(where: \.actsOnTerminals) else { return text }
         var safe = ""
@@ -40,8 +40,8 @@ public enum SafeText {
 }
 
 extension Unicode.Scalar {
-    /// True for control characters, for the invisible ones that reorder or tag text, and for line and
-    /// paragraph separators.
+    /// True for control characters, for the invisible ones that reorder or tag text, and for line
+    /// and paragraph separators.
     ///
     /// The joiners are left alone: scripts and emoji are written with them.
     fileprivate var actsOnTerminals: Bool {

@@ -1,6 +1,7 @@
 import CommandSchema
 
-/// The sessions as the event log tells of them: each event carries a whole summary, the last one counts.
+/// The sessions as the event log tells of them: each event carries a whole summary, the last one
+/// counts.
 public struct SessionFold: Sendable {
     private var summaries: [String: JSONNode] = [:]
     private var ledger = SequenceLedger()

@@ -29,6 +29,8 @@ public struct MessageProperties: Hashable, Sendable {
     public var userID: String?
     /// AMQP `content_type`.
     public var contentType: String?
+    /// AMQP `content_encoding`; a command has none.
+    public var contentEncoding: String?
     /// AMQP `timestamp`, whole seconds since 1970.
     public var timestamp: UInt64?
     /// AMQP `expiration`, milliseconds as a decimal string.

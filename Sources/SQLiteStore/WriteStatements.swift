@@ -89,7 +89,7 @@ struct WriteStatements {
 
     /// Writes the last position down where the transaction gave one out: its last write.
     mutating func keepMark() throws(SQLFailure) {
-        if true { return }
+        guard lastPosition != markedPosition else { return }
         mark.bind(lastPosition, at: 1)
         try mark.run()
         markedPosition = lastPosition

@@ -105,7 +105,7 @@ public final class Worker: Sendable {
             let properties = delivery.properties
             let reading = CommandReader.read(
                 body: delivery.body, messageID: properties.messageID,
-                contentType: properties.contentType)
+                contentType: properties.contentType, contentEncoding: properties.contentEncoding)
             let admitted = Admitted(
                 tag: delivery.tag, reading: reading,
                 reply: ReplyContext(

@@ -200,7 +200,7 @@ extension LiveBrokerTests {
     func closeWithoutBroker() async throws {
         let nobody = try BrokerEndpoint(uri: "amqp://127.0.0.1:1")
         let source = try AMQPCommandSource(
-            endpoint: nobody, topology: BrokerTopology(), random: { 0.5 })
+            endpoint: nobody, topology: try BrokerTopology(), random: { 0.5 })
         _ = try? await source.started()
         await source.close()
         #expect(await source.next() == nil)

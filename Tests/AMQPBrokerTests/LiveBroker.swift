@@ -44,7 +44,7 @@ struct LiveBrokerTests {
 
     /// A declared topology that no other test touches.
     func declared(_ name: String, partitions: Int = 2) async throws -> BrokerTopology {
-        let topology = BrokerTopology(prefix: name, partitions: partitions)
+        let topology = try BrokerTopology(prefix: name, partitions: partitions)
         try await topology.declare(on: endpoint)
         return topology
     }

@@ -12,13 +12,13 @@ struct TopologyTests {
             .appendingPathComponent("../../deploy/rabbitmq/definitions.json").standardizedFileURL
         let text = try String(contentsOf: path, encoding: .utf8)
         #expect(
-            text == BrokerTopology().definitions(),
+            text == (try BrokerTopology().definitions()),
             "write the file anew: it is the text of BrokerTopology().definitions()")
     }
 
     @Test("the definitions are JSON with every object in them")
     func definitionsAreJSON() throws {
-        let topology = BrokerTopology(prefix: "a\"b\\c\n", partitions: 3)
+        let topology = try BrokerTopology(prefix: "a\"b\\c\n", partitions: 3)
         let json = try JSONSerialization.jsonObject(with: Data(topology.definitions().utf8))
         let root = try #require(json as? [String: [[String: any Sendable]]])
         #expect(root["exchanges"]?.count == 3)
@@ -27,21 +27,30 @@ struct TopologyTests {
         #expect(root["queues"]?.first?["name"] as? String == topology.deadLetters)
     }
 
+    @Test("a topology that no broker could hold is refused")
+    func refused() {
+        #expect(throws: BrokerError.self) { try BrokerTopology(partitions: 0) }
+        #expect(throws: BrokerError.self) { try BrokerTopology(partitions: 257) }
+        #expect(throws: BrokerError.self) { try BrokerTopology(prefix: "") }
+        #expect(throws: BrokerError.self) { try BrokerTopology(prefix: "amq.x") }
+        #expect(throws: BrokerError.self) { try BrokerTopology(eventLogMaxAge: .zero) }
+    }
+
     @Test("one age is always written one way")
-    func age() {
-        func written(_ age: Duration) -> ArgumentValue? {
-            BrokerTopology(eventLogMaxAge: age).queues.last?.arguments["x-max-age"]
+    func age() throws {
+        func written(_ age: Duration) throws -> ArgumentValue? {
+            try BrokerTopology(eventLogMaxAge: age).queues.last?.arguments["x-max-age"]
         }
-        #expect(written(.seconds(30 * 86_400)) == .text("30D"))
-        #expect(written(.seconds(3600)) == .text("3600s"))
-        #expect(written(.milliseconds(1)) == .text("1s"))
+        #expect(try written(.seconds(30 * 86_400)) == .text("30D"))
+        #expect(try written(.seconds(3600)) == .text("3600s"))
+        #expect(try written(.milliseconds(1)) == .text("1s"))
     }
 }
 
 extension LiveBrokerTests {
     @Test("declaring twice, and after an import of the definitions file, changes nothing")
     func declaringIsIdempotent() async throws {
-        let topology = BrokerTopology()
+        let topology = try BrokerTopology()
         let file = broker.directory + "/definitions.json"
         try Data(topology.definitions().utf8).write(to: URL(fileURLWithPath: file))
         try await broker.control("import_definitions", file)
@@ -56,8 +65,9 @@ extension LiveBrokerTests {
 
     @Test("an object that exists with other properties is named in the error")
     func conflict() async throws {
-        var topology = try await declared("conflict")
-        topology.eventLogMaxAge = .seconds(60)
+        let original = try await declared("conflict")
+        let topology = try BrokerTopology(
+            prefix: original.prefix, partitions: original.partitions, eventLogMaxAge: .seconds(60))
         let error = await #expect(throws: BrokerError.self) { try await topology.declare(on: endpoint) }
         #expect(error?.code == .conflict)
         #expect(error?.place == "queue conflict.events.log")

@@ -19,7 +19,7 @@ from waiting import Deadline, TooLate, wait_until
 __all__ = [
     "Broker", "Deadline", "EventLog", "Host", "HostLost", "Refused", "Scheduler", "Site", "SiteCase",
     "TooLate", "Worker", "binary", "clean_environment", "export_names", "free_port", "shared_site",
-    "stop_everything", "wait_until"]
+    "stop_everything", "stop_shared_site", "wait_until"]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 _RUNNING = []
@@ -286,8 +286,14 @@ def shared_site():
     """One site for all suites that leave it as it was: its broker takes seconds to start."""
     if not _SHARED:
         _SHARED.append(Site().start())
-        atexit.register(_SHARED[0].stop)
+        atexit.register(stop_shared_site)
     return _SHARED[0]
+
+
+def stop_shared_site():
+    """Takes the shared site down, where there is one."""
+    while _SHARED:
+        _SHARED.pop().stop()
 
 
 class SiteCase(unittest.TestCase):

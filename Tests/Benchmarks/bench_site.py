@@ -1,5 +1,5 @@
 """A private broker and a worker for benchmarks: loopback, a directory of their own, ended by pid."""
-import json, os, pathlib, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.request
+import json, os, pathlib, random, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -7,9 +7,15 @@ BINARY = os.environ.get("STILLPOINT_BINARY", str(ROOT / ".build/release/stillpoi
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the range that the kernel gives to outgoing connections."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def compile_c(source, *libraries):

@@ -18,8 +18,7 @@ public enum StoreConformance {
 
 /// A store that is put to the test.
 public struct StoreUnderTest: Sendable {
-    /// Opens the store. Opened again after it was closed, it is the same store with the same
-    /// content.
+    /// Opens the store; opened again after it was closed, it has the same content.
     public var open: @Sendable () async throws -> any SessionStore
 
     /// Names how to open a store that is empty at first.

@@ -53,12 +53,10 @@ struct Site: Sendable {
             ca: broker.tlsAuthority, certificate: broker.tlsCertificate, key: broker.tlsKey)
         do throws(BrokerError) {
             endpoint = try BrokerEndpoint(uri: broker.uri, tls: files)
+            topology = try configuration.topology
         } catch {
-            throw ClientFailure(.usage, "broker.uri: \(error.message)")
+            throw ClientFailure(.usage, "broker: \(error.place): \(error.message)")
         }
-        topology = BrokerTopology(
-            prefix: broker.prefix, partitions: broker.partitions,
-            eventLogMaxAge: .seconds(86_400 * broker.eventLogDays))
         storage = configuration.storage.map { Place(key: "storage \($0.name)", path: $0.path) }
         store = Place(key: "store", path: configuration.store.sqlite)
         nbd = configuration.nbd.map { Address(host: $0.host, port: $0.port) }
@@ -126,7 +124,9 @@ private struct BrokerSender: CommandSending {
     }
 }
 
-/// Whether the end has been asked for: a connection that is closed on purpose is not lost. Any thread.
+/// Whether the end has been asked for: a connection that is closed on purpose is not lost.
+///
+/// Any thread.
 private final class Ending: Sendable {
     private let begun = Atomic(false)
 

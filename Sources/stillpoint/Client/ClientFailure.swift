@@ -20,7 +20,7 @@ struct ClientFailure: Error, CustomStringConvertible {
     /// States what the broker, or the way to it, has against it.
     init(_ error: BrokerError) {
         switch error.code {
-        case .invalidEndpoint:
+        case .invalidEndpoint, .invalidTopology:
             self.init(.usage, error.description)
         case .unreachable, .closedByBroker:
             self.init(

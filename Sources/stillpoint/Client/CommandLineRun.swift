@@ -2,8 +2,8 @@ import ArgumentParser
 import ConsoleText
 import Glibc
 
-/// Runs a command line with the contract's exit statuses: the argument parser alone would end with 64
-/// where 2 is due.
+/// Runs a command line with the contract's exit statuses: the argument parser alone would end with
+/// 64 where 2 is due.
 enum CommandLineRun {
     /// Parses the arguments, runs the command and ends the process.
     static func main<Root: AsyncParsableCommand>(_ root: Root.Type) async -> Never {

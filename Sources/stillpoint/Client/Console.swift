@@ -75,7 +75,8 @@ enum Console {
 
 /// A file that a client is told to read.
 enum InputFile {
-    /// All bytes of the file, or of standard input where the path is `-`; nil where it cannot be read.
+    /// All bytes of the file, or of standard input where the path is `-`; nil where it cannot be
+    /// read.
     static func bytes(of path: String) -> [UInt8]? {
         let descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }

@@ -14,7 +14,8 @@ struct CopyFollower {
 
     /// How often the follower looks by itself.
     struct Pace {
-        /// So long without an event and the session is asked: one may have been lost with a connection.
+        /// So long without an event and the session is asked: one may have been lost with a
+        /// connection.
         var silence = Duration.seconds(15)
         /// How often the time is looked at.
         var tick = Duration.milliseconds(500)
@@ -120,7 +121,8 @@ struct CopyFollower {
     }
 }
 
-/// Progress on standard output: a bar on a terminal, else now and then a line, nothing for programs.
+/// Progress on standard output: a bar on a terminal, else now and then a line, nothing for
+/// programs.
 struct ProgressDisplay {
     private let isSilent: Bool
     private let isTerminal = Console.isTerminal

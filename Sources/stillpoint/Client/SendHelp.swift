@@ -1,4 +1,5 @@
-/// What `send --help` explains; lines of at most 80 columns, so that a terminal does not break them.
+/// What `send --help` explains; lines of at most 80 columns, so that a terminal does not break
+/// them.
 enum SendHelp {
     static let discussion = """
         The command goes to whichever worker runs the session. Its outcome is printed:

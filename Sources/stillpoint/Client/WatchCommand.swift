@@ -70,7 +70,8 @@ struct WatchCommand: AsyncParsableCommand {
         throw CommandLineRun.exitCode(enough ? .completed : .timedOut)
     }
 
-    /// Prints events until a signal, the limit or the count; false where the limit came before the count.
+    /// Prints events until a signal, the limit or the count; false where the limit came before the
+    /// count.
     private static func follow(
         _ events: any EventFollowing, count: UInt64?, limit: Duration?, text: WatchText
     ) async -> Bool {

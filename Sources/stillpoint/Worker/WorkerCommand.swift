@@ -55,10 +55,10 @@ struct WorkerCommand: AsyncParsableCommand {
             }
         }
         defer { withExtendedLifetime(signals) {} }
-        do {
+        do throws(WorkerFailure) {
             try await site.run()
-        } catch let failure as WorkerFailure {
-            throw CleanExit.failure("stillpoint: \(failure.reason)", status: 70)
+        } catch {
+            throw CleanExit.failure("stillpoint: \(error.reason)", status: 70)
         }
     }
 }

@@ -30,14 +30,15 @@ final class WorkerSite: Sendable {
     private let storage: EmbeddedStorage
     private let hosts: NBDServer?
     private let ready = Atomic(false)
+    private let doorFailure = Mutex<WorkerFailure?>(nil)
 
     init(_ configuration: Configuration) throws(SiteProblem) {
         self.configuration = configuration
         let level = LogLevel(Logger.Level(rawValue: configuration.logLevel) ?? .info)
         self.level = level
         log = Logger(label: "stillpoint") { JSONLog(label: $0, shared: level) }
-        topology = configuration.topology
         do {
+            topology = try configuration.topology
             endpoint = try configuration.endpoint
             store = try SQLiteStore(path: configuration.store.sqlite)
             storage = try EmbeddedStorage(
@@ -47,7 +48,7 @@ final class WorkerSite: Sendable {
             publisher = try AMQPPublisher(endpoint: endpoint, random: random)
             hosts = try Self.openHosts(configuration, storage)
         } catch let error as BrokerError {
-            throw SiteProblem(sentence: "broker.uri: \(error.message)", status: 2)
+            throw SiteProblem(sentence: "broker: \(error.place): \(error.message)", status: 2)
         } catch let error as StoreFailure {
             throw SiteProblem(sentence: "store.sqlite: \(error.place): \(error.message)", status: 73)
         } catch let error as StorageFailure {
@@ -94,20 +95,38 @@ final class WorkerSite: Sendable {
         }
     }
 
-    /// Runs until the worker is through.
-    func run() async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
+    /// Runs until the worker is through; throws why where it ended by itself.
+    func run() async throws(WorkerFailure) {
+        let result = await withTaskGroup(of: Void.self) { group in
             if let address = configuration.http {
-                let vitals = vitals
-                let log = log
-                group.addTask { try await Self.serve(vitals, on: address, log) }
+                group.addTask { await self.serve(on: address) }
             }
             defer { group.cancelAll() }
             log.notice("started", metadata: ["instance": "\(configuration.instance)"])
-            try await worker.run { self.announceReady() }
+            let result = await runWorker()
             _ = hosts?.close()
-            try? await store.close()
+            await closeStore()
             log.notice("stopped")
+            return result
+        }
+        try result.get()
+        if let failure = doorFailure.withLock({ $0 }) { throw failure }
+    }
+
+    private func runWorker() async -> Result<Void, WorkerFailure> {
+        do throws(WorkerFailure) {
+            return .success(try await worker.run { self.announceReady() })
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// Every commit has returned by now, so a failure here loses nothing; it is told all the same.
+    private func closeStore() async {
+        do {
+            try await store.close()
+        } catch {
+            log.error("the store did not close well", metadata: ["error": "\(error.message)"])
         }
     }
 
@@ -122,9 +141,9 @@ final class WorkerSite: Sendable {
             ])
     }
 
-    private static func serve(
-        _ vitals: Vitals, on address: Configuration.Address, _ log: Logger
-    ) async throws {
+    /// Serves the health pages until cancelled. A worker that nobody can watch does not run: where the
+    /// address cannot be had, it stops.
+    private func serve(on address: Configuration.Address) async {
         // The server's own log tells of every cancelled connection at a stop; what matters is thrown.
         var quiet = Logger(label: "http") { _ in SwiftLogNoOpLogHandler() }
         quiet.logLevel = .critical
@@ -136,9 +155,9 @@ final class WorkerSite: Sendable {
         } catch is CancellationError {
             return
         } catch {
-            log.error("health pages are not served", metadata: ["error": "\(error)"])
-            throw WorkerFailure(
-                reason: "http.listen: \(address.host):\(address.port) cannot be served: \(error)")
+            let reason = "http.listen: \(address.host):\(address.port) cannot be served: \(error)"
+            doorFailure.withLock { $0 = WorkerFailure(reason: reason) }
+            worker.drain()
         }
     }
 
@@ -165,9 +184,11 @@ final class WorkerSite: Sendable {
 extension Configuration {
     /// The broker's objects.
     var topology: BrokerTopology {
-        BrokerTopology(
-            prefix: broker.prefix, partitions: broker.partitions,
-            eventLogMaxAge: .seconds(broker.eventLogDays * 86_400))
+        get throws(BrokerError) {
+            try BrokerTopology(
+                prefix: broker.prefix, partitions: broker.partitions,
+                eventLogMaxAge: .seconds(broker.eventLogDays * 86_400))
+        }
     }
 
     /// How the broker is reached.

@@ -204,7 +204,8 @@ static double work(const char *host, int port, long commands, int prefetch, long
             acknowledged += oldest - first;
         }
         bool can_send = ring_head < ring_tail && sent - (oldest - 1) < window;
-        if (can_send || amqp_frames_enqueued(in) || amqp_data_in_buffer(in)) continue;
+        if (can_send || acknowledged >= commands || amqp_frames_enqueued(in) || amqp_data_in_buffer(in))
+            continue;
         struct pollfd wait[2] = {{amqp_get_sockfd(in), POLLIN, 0}, {amqp_get_sockfd(out), POLLIN, 0}};
         poll(wait, 2, 3000);
     }
