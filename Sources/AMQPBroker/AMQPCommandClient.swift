@@ -13,13 +13,15 @@ public struct AMQPCommandClient: Sendable {
         self.confirmTimeout = confirmTimeout
     }
 
-    /// Publishes one message with `mandatory` and a confirm, and with `replyWithin` waits for the reply.
+    /// Publishes one message with `mandatory` and a confirm, and with `replyWithin` waits for the
+    /// reply.
     ///
-    /// The reply queue is private to the connection, and the message's `replyTo` is set to it. A reply is
-    /// the one whose `correlation_id` is the message's, or its `message_id` where it has none. Returns nil
-    /// where no reply was asked for. Throws `unreachable` where there is no broker, `accessRefused`,
-    /// `returned` where no queue is bound for the message, `notFound` where the exchange is missing,
-    /// `notTaken` after a basic.nack, `timedOut` where the confirm or the reply did not come in time.
+    /// The reply queue is private to the connection, and the message's `replyTo` is set to it. A
+    /// reply is the one whose `correlation_id` is the message's, or its `message_id` where it has
+    /// none. Returns nil where no reply was asked for. Throws `unreachable` where there is no
+    /// broker, `accessRefused`, `returned` where no queue is bound for the message, `notFound`
+    /// where the exchange is missing, `notTaken` after a basic.nack, `timedOut` where the confirm
+    /// or the reply did not come in time.
     public func send(
         _ message: OutgoingMessage, replyWithin limit: Duration?
     ) async throws(BrokerError) -> Delivery? {

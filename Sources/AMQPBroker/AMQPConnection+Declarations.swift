@@ -1,4 +1,5 @@
-// Declaring, binding and subscribing: calls with an answer, made while the connection is being set up.
+// Declaring, binding and subscribing: calls with an answer, made while the connection is being set
+// up.
 
 import CRabbitMQ
 import Glibc
@@ -37,8 +38,8 @@ extension AMQPConnection {
         try Self.check(amqp_get_rpc_reply(state), at: "queue \(name)")
     }
 
-    /// Declares a queue that is this connection's alone and goes with it; gives the name that the broker
-    /// chose.
+    /// Declares a queue that is this connection's alone and goes with it; gives the name that the
+    /// broker chose.
     func declarePrivateQueue() throws(BrokerError) -> String {
         let declared = amqp_queue_declare(
             state, Self.channel, amqp_empty_bytes, 0, 0, 1, 1, amqp_empty_table)

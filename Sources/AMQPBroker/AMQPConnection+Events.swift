@@ -50,9 +50,10 @@ struct PartialMessage {
 }
 
 extension AMQPConnection {
-    /// The next event that is there already; nil when only waiting would bring more. Sends a heartbeat
-    /// where one is due. Throws when the connection is lost or the broker closes it or the channel
-    /// (which is answered first).
+    /// The next event that is there already; nil when only waiting would bring more.
+    ///
+    /// Sends a heartbeat where one is due. Throws when the connection is lost or the broker closes
+    /// it or the channel (which is answered first).
     mutating func nextEvent() throws(BrokerError) -> AMQPEvent? {
         // Frees the frames of earlier events. The library itself keeps what is still in use.
         amqp_maybe_release_buffers(state)
@@ -131,7 +132,8 @@ extension AMQPConnection {
         partial = PartialMessage(
             origin: .returned(code: Int(returned.reply_code), text: Self.text(returned.reply_text)),
             message: IncomingMessage(
-                exchange: Self.text(returned.exchange), routingKey: Self.text(returned.routing_key)))
+                exchange: Self.text(returned.exchange), routingKey: Self.text(returned.routing_key))
+        )
     }
 
     private mutating func absorbHeader(
@@ -174,7 +176,8 @@ extension AMQPConnection {
             from._flags & UInt32(flag) != 0 ? text(bytes) : nil
         }
         message.properties.messageID = present(AMQP_BASIC_MESSAGE_ID_FLAG, from.message_id)
-        message.properties.correlationID = present(AMQP_BASIC_CORRELATION_ID_FLAG, from.correlation_id)
+        message.properties.correlationID = present(
+            AMQP_BASIC_CORRELATION_ID_FLAG, from.correlation_id)
         message.properties.replyTo = present(AMQP_BASIC_REPLY_TO_FLAG, from.reply_to)
         message.properties.userID = present(AMQP_BASIC_USER_ID_FLAG, from.user_id)
         message.properties.contentType = present(AMQP_BASIC_CONTENT_TYPE_FLAG, from.content_type)

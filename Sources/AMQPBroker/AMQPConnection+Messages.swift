@@ -1,4 +1,5 @@
-// Writing: publishes and settlements. Both only hand bytes to the socket; the broker's answer is an event.
+// Writing: publishes and settlements. Both only hand bytes to the socket; the broker's answer is an
+// event.
 
 import CRabbitMQ
 import MessagePort
@@ -10,9 +11,10 @@ extension AMQPConnection {
         try Self.check(amqp_get_rpc_reply(state), at: place)
     }
 
-    /// Publishes one message, persistent and mandatory. Blocks where the socket is full, without a
-    /// deadline: another thread may end that by shutting the socket down. Throws when the connection is
-    /// lost.
+    /// Publishes one message, persistent and mandatory.
+    ///
+    /// Blocks where the socket is full, without a deadline: another thread may end that by shutting
+    /// the socket down. Throws when the connection is lost.
     mutating func publish(_ message: OutgoingMessage) throws(BrokerError) {
         let layout = Layout(of: message, in: &scratch)
         let state = state

@@ -1,8 +1,8 @@
 // One connection of librabbitmq with one open channel: opening, logging in, closing.
 //
-// The owner is one thread for the connection's whole life; nothing here locks. Only this file and its
-// neighbours `AMQPConnection+….swift` see the C library. Bytes are copied out of its memory before a call
-// returns, and errors leave as `BrokerError`.
+// The owner is one thread for the connection's whole life; nothing here locks. Only this file and
+// its neighbours `AMQPConnection+….swift` see the C library. Bytes are copied out of its memory
+// before a call returns, and errors leave as `BrokerError`.
 
 import CRabbitMQ
 import Glibc
@@ -14,15 +14,16 @@ struct AMQPConnection: ~Copyable {
     /// The socket, for `poll` and, by another thread, `shutdown`; never to be read or written.
     let descriptor: Int32
     let place: String
-    /// How long the owner may sleep between two looks at the connection, which is also what sends and
-    /// checks heartbeats.
+    /// How long the owner may sleep between two looks at the connection, which is also what sends
+    /// and checks heartbeats.
     let tick: Duration
     /// A message of which the body has not come wholly yet.
     var partial: PartialMessage?
     /// Where the strings of a message are laid side by side while C looks at them.
     var scratch: [UInt8] = []
 
-    /// Connects, logs in and opens the channel; blocks for a few times `connectTimeout` at the worst.
+    /// Connects, logs in and opens the channel; blocks for a few times `connectTimeout` at the
+    /// worst.
     init(to endpoint: BrokerEndpoint, name: String) throws(BrokerError) {
         guard let state = amqp_new_connection() else {
             throw BrokerError(.systemLimit, "no memory for a connection", at: endpoint.place)
@@ -47,8 +48,10 @@ struct AMQPConnection: ~Copyable {
     // Closes the socket too, where `close` did not.
     deinit { amqp_destroy_connection(state) }
 
-    /// Closes the channel, then the connection, each with the broker's answer; at most the connection's
-    /// time-out each. Unsettled deliveries go back to their queues, in order.
+    /// Closes the channel, then the connection, each with the broker's answer; at most the
+    /// connection's time-out each.
+    ///
+    /// Unsettled deliveries go back to their queues, in order.
     consuming func close() {
         // Whatever goes wrong here, the connection is given up next: there is nobody to tell.
         if amqp_channel_close(state, Self.channel, AMQP_REPLY_SUCCESS).reply_type
@@ -67,7 +70,8 @@ struct AMQPConnection: ~Copyable {
     /// Holds small writes back until `false`, so that a batch goes out in full packets.
     func cork(_ held: Bool) {
         var value: Int32 = held ? 1 : 0
-        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CORK, &value, socklen_t(MemoryLayout<Int32>.size))
+        setsockopt(
+            descriptor, Int32(IPPROTO_TCP), TCP_CORK, &value, socklen_t(MemoryLayout<Int32>.size))
     }
 }
 
@@ -100,7 +104,8 @@ extension AMQPConnection {
         guard amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST) == 0 else {
             throw BrokerError(.tlsFailed, "the TLS library has no TLS 1.2", at: place)
         }
-        // librabbitmq 0.11 cannot be told to use the system's authorities; this is where Debian keeps them.
+        // librabbitmq 0.11 cannot be told to use the system's authorities; this is where Debian
+        // keeps them.
         let ca = files.ca ?? "/etc/ssl/certs/ca-certificates.crt"
         guard amqp_ssl_socket_set_cacert(socket, ca) == 0 else {
             throw BrokerError(.tlsFailed, "cannot read the certificate authorities", at: ca)
@@ -134,8 +139,8 @@ extension AMQPConnection {
         }
     }
 
-    // A broker that refuses a virtual host closes the connection with 530 and says which one; a refused
-    // user is 403, or, from very old brokers, a bare hang-up.
+    // A broker that refuses a virtual host closes the connection with 530 and says which one; a
+    // refused user is 403, or, from very old brokers, a bare hang-up.
     private static func explainedLogin(
         _ error: BrokerError, _ endpoint: BrokerEndpoint
     ) -> BrokerError {
@@ -186,6 +191,7 @@ extension AMQPConnection {
 
     static func text(_ bytes: amqp_bytes_t) -> String {
         guard bytes.len > 0, let base = bytes.bytes else { return "" }
-        return String(decoding: UnsafeRawBufferPointer(start: base, count: bytes.len), as: UTF8.self)
+        return String(
+            decoding: UnsafeRawBufferPointer(start: base, count: bytes.len), as: UTF8.self)
     }
 }

@@ -1,7 +1,7 @@
 // How long to wait before trying a lost connection again.
 
-/// Waiting times that double up to a cap, each drawn from the upper half of its span, so that many workers
-/// do not come back to a restarted broker at one instant.
+/// Waiting times that double up to a cap, each drawn from the upper half of its span, so that many
+/// workers do not come back to a restarted broker at one instant.
 struct Backoff: Sendable {
     private let base: Duration
     private let cap: Duration

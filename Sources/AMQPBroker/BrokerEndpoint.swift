@@ -19,8 +19,8 @@ public struct BrokerTLSFiles: Hashable, Sendable {
 
 /// A broker's address, the log-in, and the limits of a connection.
 ///
-/// With `amqps`, the broker's certificate and host name are always checked and TLS is at least 1.2. With
-/// a client certificate and no user in the URI, the log-in is SASL EXTERNAL, else PLAIN.
+/// With `amqps`, the broker's certificate and host name are always checked and TLS is at least 1.2.
+/// With a client certificate and no user in the URI, the log-in is SASL EXTERNAL, else PLAIN.
 public struct BrokerEndpoint: Hashable, Sendable {
     /// How the connection proves who it is.
     enum Login: Hashable, Sendable {
@@ -36,8 +36,9 @@ public struct BrokerEndpoint: Hashable, Sendable {
     public var virtualHost: String
     /// TLS, where the scheme was `amqps`.
     public var tls: BrokerTLSFiles?
-    /// How often each side shows that it lives, in whole seconds, 1 to 600. Twice that long without a
-    /// sign and the connection counts as lost.
+    /// How often each side shows that it lives, in whole seconds, 1 to 600.
+    ///
+    /// Twice that long without a sign and the connection counts as lost.
     public var heartbeatSeconds: Int
     /// How long one step of opening a connection may take (not counting name resolution).
     public var connectTimeout: Duration
@@ -45,9 +46,10 @@ public struct BrokerEndpoint: Hashable, Sendable {
 
     /// Reads `amqp://user:password@host:port/vhost` or `amqps://…`.
     ///
-    /// Absent parts are `guest`, `guest`, 5672 (5671 with TLS) and `/`. The virtual host is percent-
-    /// encoded (`%2f` is `/`). The query may set `heartbeat` (seconds) and `connection_timeout`
-    /// (milliseconds). Throws `invalidEndpoint`, naming what is wrong without repeating the password.
+    /// Absent parts are `guest`, `guest`, 5672 (5671 with TLS) and `/`. The virtual host is
+    /// percent- encoded (`%2f` is `/`). The query may set `heartbeat` (seconds) and
+    /// `connection_timeout` (milliseconds). Throws `invalidEndpoint`, naming what is wrong without
+    /// repeating the password.
     public init(
         uri: String, tls files: BrokerTLSFiles = BrokerTLSFiles(), heartbeatSeconds: Int = 10,
         connectTimeout: Duration = .seconds(5)

@@ -10,7 +10,8 @@ public struct BrokerError: Error, Hashable, Sendable {
         case invalidTopology
         /// Nobody answers there, or the connection broke.
         case unreachable
-        /// TLS could not be agreed: an untrusted certificate, a wrong host name, an unreadable file.
+        /// TLS could not be agreed: an untrusted certificate, a wrong host name, an unreadable
+        /// file.
         case tlsFailed
         /// Wrong user, password or virtual host, or a permission is missing.
         case accessRefused
@@ -57,7 +58,8 @@ public struct BrokerError: Error, Hashable, Sendable {
     public var isRetriable: Bool {
         switch code {
         case .unreachable, .closedByBroker, .notTaken, .timedOut, .systemLimit, .locked: true
-        case .invalidEndpoint, .invalidTopology, .tlsFailed, .accessRefused, .notFound, .conflict, .unsupported,
+        case .invalidEndpoint, .invalidTopology, .tlsFailed, .accessRefused, .notFound, .conflict,
+            .unsupported,
             .protocolViolation, .returned:
             false
         }

@@ -11,7 +11,9 @@ enum BrokerThread {
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
     }
 
-    /// Starts a detached thread. It takes no signals: those are the main thread's.
+    /// Starts a detached thread.
+    ///
+    /// It takes no signals: those are the main thread's.
     static func start(
         _ name: String, _ body: @escaping @Sendable () -> Void
     ) throws(BrokerError) {
@@ -36,12 +38,14 @@ enum BrokerThread {
         guard status == 0 else {
             start.release()
             throw BrokerError(
-                .systemLimit, "cannot start a thread: \(String(cString: strerror(status)))", at: name)
+                .systemLimit, "cannot start a thread: \(String(cString: strerror(status)))",
+                at: name)
         }
         pthread_detach(thread)
     }
 
-    /// Runs something that blocks on a thread of its own, and waits for it without blocking this one.
+    /// Runs something that blocks on a thread of its own, and waits for it without blocking this
+    /// one.
     static func run<Value: Sendable>(
         _ name: String, _ body: @escaping @Sendable () throws(BrokerError) -> Value
     ) async throws(BrokerError) -> Value {
@@ -77,10 +81,13 @@ final class WakeUp: Sendable {
 
     deinit { close(descriptor) }
 
-    /// Ends the present `poll`, or the next one. Any thread.
+    /// Ends the present `poll`, or the next one.
+    ///
+    /// Any thread.
     func signal() {
         var one: UInt64 = 1
-        // The counter can only be full if it was signalled 2^64-2 times: then it is readable anyway.
+        // The counter can only be full if it was signalled 2^64-2 times: then it is readable
+        // anyway.
         _ = write(descriptor, &one, 8)
     }
 
@@ -98,15 +105,17 @@ struct Readiness: OptionSet {
     static let writable = Readiness(rawValue: 2)
     static let woken = Readiness(rawValue: 4)
 
-    /// Waits for a socket and a wake-up together, at most this long (nil: without end). A wake-up is
-    /// cleared by being found.
+    /// Waits for a socket and a wake-up together, at most this long (nil: without end).
+    ///
+    /// A wake-up is cleared by being found.
     static func wait(
         socket: Int32?, forWriting: Bool = false, wakeUp: WakeUp, atMost limit: Duration?
     ) -> Readiness {
         var polled = [
             pollfd(fd: wakeUp.descriptor, events: Int16(POLLIN), revents: 0),
             pollfd(
-                fd: socket ?? -1, events: Int16(POLLIN) | (forWriting ? Int16(POLLOUT) : 0), revents: 0),
+                fd: socket ?? -1, events: Int16(POLLIN) | (forWriting ? Int16(POLLOUT) : 0),
+                revents: 0),
         ]
         guard poll(&polled, 2, limit.map(\.pollMilliseconds) ?? -1) > 0 else { return [] }
         var found: Readiness = []

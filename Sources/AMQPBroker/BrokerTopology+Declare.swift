@@ -1,11 +1,11 @@
-// Declaring the topology, on a short-lived connection of its own: the broker closes a channel on the first
-// conflict, and a closed channel must not cost a worker its deliveries.
+// Declaring the topology, on a short-lived connection of its own: the broker closes a channel on
+// the first conflict, and a closed channel must not cost a worker its deliveries.
 
 extension BrokerTopology {
     /// Makes whatever is not there yet; does nothing to what is there already.
     ///
-    /// Where the user may not configure, it is enough that everything exists. Throws with the object's
-    /// name as the place and a sentence that says what to do.
+    /// Where the user may not configure, it is enough that everything exists. Throws with the
+    /// object's name as the place and a sentence that says what to do.
     public func declare(on endpoint: BrokerEndpoint) async throws(BrokerError) {
         try await BrokerThread.run("amqp topology") { () throws(BrokerError) in
             try declareBlocking(on: endpoint)
@@ -14,12 +14,13 @@ extension BrokerTopology {
 
     /// The same on the calling thread.
     func declareBlocking(on endpoint: BrokerEndpoint) throws(BrokerError) {
+        if let fault { throw fault }
         do throws(BrokerError) {
             try make(on: endpoint, passive: false)
-        } catch where error.code == .accessRefused && error.place != endpoint.place {
+        } catch  where error.code == .accessRefused && error.place != endpoint.place {
             do throws(BrokerError) {
                 try make(on: endpoint, passive: true)
-            } catch where error.code == .notFound {
+            } catch  where error.code == .notFound {
                 var missing = error
                 missing.message =
                     "it does not exist and this user may not make it: import "
@@ -72,7 +73,8 @@ extension BrokerTopology {
             explained.message =
                 "this user may not make or bind it: grant configure, write and read on it "
                 + "(\(error.message))"
-        case .invalidEndpoint, .invalidTopology, .unreachable, .tlsFailed, .notFound, .locked, .closedByBroker,
+        case .invalidEndpoint, .invalidTopology, .unreachable, .tlsFailed, .notFound, .locked,
+            .closedByBroker,
             .protocolViolation, .notTaken, .returned, .timedOut, .systemLimit:
             break
         }

@@ -1,8 +1,10 @@
 // The topology in the form that RabbitMQ imports.
 
 extension BrokerTopology {
-    /// A definitions file for `rabbitmqctl import_definitions` or `load_definitions`: the same objects that
-    /// `declare(on:)` makes. It names no users.
+    /// A definitions file for `rabbitmqctl import_definitions` or `load_definitions`: the same
+    /// objects that `declare(on:)` makes.
+    ///
+    /// It names no users.
     public func definitions(virtualHost: String = "/") -> String {
         let vhost = Self.quoted(virtualHost)
         let exchangeLines = exchanges.map { exchange in

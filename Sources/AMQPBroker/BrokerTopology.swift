@@ -2,8 +2,8 @@
 
 /// The exchanges, queues and bindings of one installation.
 ///
-/// The constructor only names them; `declare(on:)` makes them. `definitions(virtualHost:)` writes the
-/// same for `rabbitmqctl import_definitions`, for sites where workers may not configure.
+/// The constructor only names them; `declare(on:)` makes them. `definitions(virtualHost:)` writes
+/// the same for `rabbitmqctl import_definitions`, for sites where workers may not configure.
 public struct BrokerTopology: Hashable, Sendable {
     /// The prefix of every name.
     public let prefix: String
@@ -12,26 +12,14 @@ public struct BrokerTopology: Hashable, Sendable {
     /// How long events can be replayed.
     public let eventLogMaxAge: Duration
 
-    /// Names the objects of one installation. The age is rounded up to whole seconds.
+    /// Names the objects of one installation; `declare(on:)` refuses what no broker could hold.
     ///
-    /// Throws `invalidTopology` unless the prefix has 1 to 200 bytes and is not in the broker's own space
-    /// (`amq.`), `partitions` is 1 to 256, and the age is positive.
+    /// The prefix has 1 to 200 bytes and is not in the broker's own space (`amq.`), `partitions` is
+    /// 1 to 256, and the age is positive and rounded up to whole seconds.
     public init(
         prefix: String = "stillpoint", partitions: Int = 8,
         eventLogMaxAge: Duration = .seconds(30 * 86_400)
-    ) throws(BrokerError) {
-        guard (1...200).contains(prefix.utf8.count), !prefix.hasPrefix("amq.") else {
-            throw BrokerError(
-                .invalidTopology, "a prefix has 1 to 200 bytes and does not begin with amq.",
-                at: "prefix")
-        }
-        guard (1...256).contains(partitions) else {
-            throw BrokerError(.invalidTopology, "there can be 1 to 256 partitions", at: "partitions")
-        }
-        guard eventLogMaxAge > .zero else {
-            throw BrokerError(
-                .invalidTopology, "the age of the event log must be positive", at: "event log")
-        }
+    ) {
         self.prefix = prefix
         self.partitions = partitions
         self.eventLogMaxAge = eventLogMaxAge
@@ -40,7 +28,9 @@ public struct BrokerTopology: Hashable, Sendable {
     /// Where commands are published, with the session's name as the routing key.
     public var commandExchange: String { "\(prefix).commands" }
     /// The queue of each partition, in order.
-    public var commandQueues: [String] { (0..<partitions).map { "\(prefix).commands.\($0)" } }
+    public var commandQueues: [String] {
+        (0..<max(partitions, 0)).map { "\(prefix).commands.\($0)" }
+    }
     /// Where events are published.
     public var eventExchange: String { "\(prefix).events" }
     /// The stream that keeps every event.
@@ -98,14 +88,31 @@ extension BrokerTopology {
             + [Queue(name: eventLog, arguments: log)]
     }
 
-    /// Every binding. The hash exchange ignores binding keys when it routes, but orders its queues by
-    /// them: the partition's number keeps that order the same on every broker.
+    /// Every binding.
+    ///
+    /// The hash exchange ignores binding keys when it routes, but orders its queues by them: the
+    /// partition's number keeps that order the same on every broker.
     var bindings: [Binding] {
         [Binding(exchange: deadExchange, queue: deadLetters, key: "")]
             + commandQueues.enumerated().map {
                 Binding(exchange: commandExchange, queue: $1, key: String($0))
             }
             + [Binding(exchange: eventExchange, queue: eventLog, key: "#")]
+    }
+
+    /// Why no broker could hold this; nil where one could.
+    var fault: BrokerError? {
+        func refused(_ sentence: String, _ place: String) -> BrokerError {
+            BrokerError(.invalidTopology, sentence, at: place)
+        }
+        guard (1...200).contains(prefix.utf8.count), !prefix.hasPrefix("amq.") else {
+            return refused("a prefix has 1 to 200 bytes and does not begin with amq.", "prefix")
+        }
+        guard (1...256).contains(partitions) else {
+            return refused("there can be 1 to 256 partitions", "partitions")
+        }
+        return eventLogMaxAge > .zero
+            ? nil : refused("the age of the event log must be positive", "event log")
     }
 
     // RabbitMQ compares the text, so one duration must always be written one way.

@@ -2,9 +2,9 @@
 
 /// The messages sent on one channel, by their publish sequence number, until they are confirmed.
 ///
-/// The broker numbers publishes from 1 on each channel. Its answers may come in any order and may answer
-/// several at once (`multiple`: all up to and including a number). An answer to something that is no longer
-/// owed is no fault: it is what comes after a deadline passed.
+/// The broker numbers publishes from 1 on each channel. Its answers may come in any order and may
+/// answer several at once (`multiple`: all up to and including a number). An answer to something
+/// that is no longer owed is no fault: it is what comes after a deadline passed.
 struct ConfirmLedger<Entry> {
     private var entries = FIFO<Entry?>()
     private var firstSequence: UInt64 = 1
@@ -22,7 +22,9 @@ struct ConfirmLedger<Entry> {
     /// The entries that this answer settles, in the order they were sent.
     mutating func settle(_ sequence: UInt64, multiple: Bool) -> [Entry] {
         if multiple { return settleUpTo(sequence) }
-        guard let position = position(of: sequence), let entry = entries[position] else { return [] }
+        guard let position = position(of: sequence), let entry = entries[position] else {
+            return []
+        }
         entries[position] = nil
         outstanding -= 1
         trim()

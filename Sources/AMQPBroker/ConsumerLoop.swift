@@ -3,7 +3,9 @@
 import MessagePort
 import Synchronization
 
-/// The work of a consuming connection's thread. The methods that other threads call are marked.
+/// The work of a consuming connection's thread.
+///
+/// The methods before the first mark are for any thread.
 final class ConsumerLoop: Sendable {
     /// What other threads have asked for since the last turn.
     private struct Mailbox {
@@ -39,7 +41,7 @@ final class ConsumerLoop: Sendable {
         try BrokerThread.start("amqp consume") { [self] in run() }
     }
 
-    /// Any thread. Asks for a settlement to be sent.
+    /// Asks for a settlement to be sent.
     func settle(_ tag: DeliveryTag, _ settlement: Settlement) {
         let wasEmpty = mailbox.withLock { mailbox in
             mailbox.settlements.append((tag, settlement))
@@ -48,14 +50,14 @@ final class ConsumerLoop: Sendable {
         if wasEmpty { wakeUp.signal() }
     }
 
-    /// Any thread. Hands nothing on any more; settlements still go out.
+    /// Hands nothing on any more; settlements still go out.
     func drain() {
         mailbox.withLock { $0.draining = true }
         buffer.finish()
         wakeUp.signal()
     }
 
-    /// Any thread. Asks the thread to send what it has and to end.
+    /// Asks the thread to send what it has and to end.
     func requestClose() {
         mailbox.withLock {
             $0.draining = true
@@ -65,10 +67,10 @@ final class ConsumerLoop: Sendable {
         wakeUp.signal()
     }
 
-    /// Any thread. Returns once the thread has ended.
+    /// Returns once the thread has ended.
     func ended() async { await ending.wait() }
 
-    /// Any thread. The first attempt to connect: nil where it succeeded.
+    /// The first attempt to connect: nil where it succeeded.
     func firstFailure() async -> BrokerError? { await firstAttempt.result() }
 
     // MARK: - On the thread
@@ -79,7 +81,8 @@ final class ConsumerLoop: Sendable {
         var failure: BrokerError?
         while true {
             let (draining, closing) = mailbox.withLock { ($0.draining, $0.closing) }
-            // A tag of a lost connection cannot be settled: after a drain there is nothing left to do.
+            // A tag of a lost connection cannot be settled: after a drain there is nothing left to
+            // do.
             if closing || draining { break }
             let began = ContinuousClock.now
             do throws(BrokerError) {
@@ -109,7 +112,9 @@ final class ConsumerLoop: Sendable {
         try topology.declareBlocking(on: endpoint)
     }
 
-    /// One connection from its opening to its end. Returns when it was closed on request.
+    /// One connection from its opening to its end.
+    ///
+    /// Returns when it was closed on request.
     private func live(_ place: inout StreamPlace) throws(BrokerError) {
         var connection = try AMQPConnection(to: endpoint, name: name)
         try subscription.begin(on: connection, prefetch: prefetch, resumeOffset: place.resumeOffset)
@@ -127,10 +132,11 @@ final class ConsumerLoop: Sendable {
                 connection.close()
                 return
             }
-            // Sleep only when the library has nothing more: bytes that TLS has decrypted already do not
-            // make the socket readable again.
+            // Sleep only when the library has nothing more: bytes that TLS has decrypted already do
+            // not make the socket readable again.
             guard try takeEvents(&connection, epoch, &ledger, &place) else { continue }
-            _ = Readiness.wait(socket: connection.descriptor, wakeUp: wakeUp, atMost: connection.tick)
+            _ = Readiness.wait(
+                socket: connection.descriptor, wakeUp: wakeUp, atMost: connection.tick)
         }
     }
 
@@ -142,8 +148,8 @@ final class ConsumerLoop: Sendable {
         }
     }
 
-    /// Takes what has come, up to a bound, so that settlements do not wait behind a flood; true where
-    /// that was all.
+    /// Takes what has come, up to a bound, so that settlements do not wait behind a flood; true
+    /// where that was all.
     private func takeEvents(
         _ connection: inout AMQPConnection, _ epoch: UInt64, _ ledger: inout SettlementLedger,
         _ place: inout StreamPlace

@@ -3,8 +3,9 @@
 import MessagePort
 import Synchronization
 
-/// Deliveries in the broker's order, and those who wait for one. Its size is bounded by the consumers'
-/// prefetch: the broker sends no more until some are settled.
+/// Deliveries in the broker's order, and those who wait for one.
+///
+/// Its size is bounded by the consumers' prefetch: the broker sends no more until some are settled.
 final class DeliveryBuffer: Sendable {
     private struct State {
         var deliveries = FIFO<Delivery>()

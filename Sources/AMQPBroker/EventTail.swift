@@ -4,17 +4,18 @@ import MessagePort
 
 /// Events as they come, or replayed from the event log.
 ///
-/// Live, a private queue is bound for as long as the connection lives: what is published while the connection
-/// is lost is missed. From the log nothing is missed: after a loss it goes on behind the last event that
-/// was handed on.
+/// Live, a private queue is bound for as long as the connection lives: what is published while the
+/// connection is lost is missed. From the log nothing is missed: after a loss it goes on behind the
+/// last event that was handed on.
 public final class EventTail: Sendable {
     private let loop: ConsumerLoop
     private let pattern: TopicPattern?
 
-    /// Starts to follow the events whose routing key matches the pattern (`*` one word, `#` any number).
+    /// Starts to follow the events whose routing key matches the pattern (`*` one word, `#` any
+    /// number).
     ///
-    /// `start` is nil for live events. `random` gives numbers from 0 up to 1 for the jitter. Throws only
-    /// where the system has no more threads or descriptors.
+    /// `start` is nil for live events. `random` gives numbers from 0 up to 1 for the jitter. Throws
+    /// only where the system has no more threads or descriptors.
     public init(
         endpoint: BrokerEndpoint, topology: BrokerTopology, from start: EventLogStart?,
         pattern: String = "#", random: @escaping @Sendable () -> Double,
@@ -34,7 +35,9 @@ public final class EventTail: Sendable {
 
     deinit { loop.requestClose() }
 
-    /// The present state of the connection. Any thread.
+    /// The present state of the connection.
+    ///
+    /// Any thread.
     public var health: BrokerHealth { loop.health.current }
 
     /// Waits for the first attempt to connect and subscribe and throws what went wrong with it.

@@ -3,8 +3,10 @@
 import Glibc
 import Synchronization
 
-/// The library's writes have no deadline: when the broker stops reading and the socket's buffer is full, they
-/// wait for ever. Another thread ends that by shutting the socket down, upon which the write fails.
+/// The library's writes have no deadline: when the broker stops reading and the socket's buffer is
+/// full, they wait for ever.
+///
+/// Another thread ends that by shutting the socket down, upon which the write fails.
 final class KillSwitch: Sendable {
     private struct State {
         var descriptor: Int32?

@@ -1,4 +1,5 @@
-// What was asked to be published and what is known of it. A value: it decides, the publisher performs.
+// What was asked to be published and what is known of it. A value: it decides, the publisher
+// performs.
 
 import MessagePort
 
@@ -16,9 +17,9 @@ struct SettledCall<Ticket> {
 
 /// All calls of `publish` that have not been answered, in the order they came.
 ///
-/// Each call has a deadline, and later calls have later ones. A failure (the connection lost, a deadline
-/// passed) also fails whatever stands behind it and has not been sent: a caller that publishes its
-/// failures again, in order, then never overtakes itself.
+/// Each call has a deadline, and later calls have later ones. A failure (the connection lost, a
+/// deadline passed) also fails whatever stands behind it and has not been sent: a caller that
+/// publishes its failures again, in order, then never overtakes itself.
 struct PublishBook<Ticket> {
     private struct Call {
         var ticket: Ticket
@@ -57,7 +58,9 @@ struct PublishBook<Ticket> {
 
     private var hasUnsent: Bool { sendCursor < firstCall + UInt64(calls.count) }
 
-    /// Takes one call in. An empty one is answered at once.
+    /// Takes one call in.
+    ///
+    /// An empty one is answered at once.
     mutating func accept(
         _ messages: [OutgoingMessage], ticket: Ticket, deadline: ContinuousClock.Instant
     ) {
@@ -72,7 +75,8 @@ struct PublishBook<Ticket> {
                 deadline: deadline))
     }
 
-    /// The next messages to send, within the window and these limits; they count as sent from now on.
+    /// The next messages to send, within the window and these limits; they count as sent from now
+    /// on.
     mutating func take(atMost count: Int, bytes: Int) -> [NumberedMessage] {
         var taken: [NumberedMessage] = []
         var size = 0
@@ -87,7 +91,9 @@ struct PublishBook<Ticket> {
             if index + 1 == call.messages.count { sendCursor += 1 }
             guard call.verdicts[index] == nil else { continue }
             if let fault = Self.fault(of: call.messages[index]) {
-                give(.returned(code: 502, text: fault), to: Entry(call: sendCall(position), index: index))
+                give(
+                    .returned(code: 502, text: fault),
+                    to: Entry(call: sendCall(position), index: index))
                 continue
             }
             let sequence = ledger.append(Entry(call: sendCall(position), index: index))
@@ -110,8 +116,10 @@ struct PublishBook<Ticket> {
         trim()
     }
 
-    /// The broker could not route a message. A return comes before its confirm and carries no number, so
-    /// that the message itself tells which one it was.
+    /// The broker could not route a message.
+    ///
+    /// A return comes before its confirm and carries no number, so that the message itself tells
+    /// which one it was.
     mutating func returned(_ returned: OutgoingMessage, code: Int, text: String) {
         let entry = ledger.first { entry in
             guard entry.call >= firstCall, let call = calls[Int(entry.call - firstCall)] else {
@@ -125,7 +133,9 @@ struct PublishBook<Ticket> {
         trim()
     }
 
-    /// The connection is gone, and with it everything that was on the way; the next one numbers anew.
+    /// The connection is gone, and with it everything that was on the way; the next one numbers
+    /// anew.
+    ///
     /// `culprit` picks the message for which the broker closed it, where that can be told.
     mutating func lost(reason: String, culprit: ((OutgoingMessage) -> PublishVerdict?)? = nil) {
         if let culprit { blame(culprit) }

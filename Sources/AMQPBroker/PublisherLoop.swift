@@ -1,13 +1,16 @@
 // The life of a publishing connection, and the watch over its deadlines.
 //
-// Two threads. One connects, writes and reads confirms. The other sleeps until the earliest deadline: it
-// answers the calls whose time is over, whatever the first one is stuck in (a name look-up, a connect, a
-// write to a broker that has stopped reading), and cuts a write that does not end.
+// Two threads. One connects, writes and reads confirms. The other sleeps until the earliest
+// deadline: it answers the calls whose time is over, whatever the first one is stuck in (a name
+// look-up, a connect, a write to a broker that has stopped reading), and cuts a write that does not
+// end.
 
 import MessagePort
 import Synchronization
 
-/// The work of a publishing connection's threads. The methods that other threads call are marked.
+/// The work of a publishing connection's threads.
+///
+/// The methods before the first mark are for any thread.
 final class PublisherLoop: Sendable {
     typealias Ticket = CheckedContinuation<[PublishVerdict], Never>
 
@@ -58,7 +61,7 @@ final class PublisherLoop: Sendable {
         }
     }
 
-    /// Any thread. Takes a call in; the ticket is resumed with its verdicts by the deadline at the latest.
+    /// Takes a call in; the ticket is resumed with its verdicts by the deadline at the latest.
     func accept(_ messages: [OutgoingMessage], _ ticket: Ticket) {
         let deadline = ContinuousClock.now + patience
         let (wakesThread, wakesWatch, settled) = state.withLock { state in
@@ -79,16 +82,16 @@ final class PublisherLoop: Sendable {
         Self.answer(settled)
     }
 
-    /// Any thread. Takes no more calls and ends the threads once the open ones are answered.
+    /// Takes no more calls and ends the threads once the open ones are answered.
     func requestClose() {
         state.withLock { $0.closing = true }
         wakeUp.signal()
     }
 
-    /// Any thread. Returns once the connection's thread has ended.
+    /// Returns once the connection's thread has ended.
     func ended() async { await ending.wait() }
 
-    /// Any thread. The first attempt to connect: nil where it succeeded.
+    /// The first attempt to connect: nil where it succeeded.
     func firstFailure() async -> BrokerError? { await firstAttempt.result() }
 
     private static func answer(_ settled: [SettledCall<Ticket>]) {
@@ -121,7 +124,9 @@ final class PublisherLoop: Sendable {
         state.withLock { $0.closing && $0.book.isEmpty }
     }
 
-    /// One connection from its opening to its end. Returns when it was closed on request.
+    /// One connection from its opening to its end.
+    ///
+    /// Returns when it was closed on request.
     private func live() throws(BrokerError) {
         var connection = try AMQPConnection(to: endpoint, name: name)
         try connection.selectConfirms()
@@ -155,7 +160,8 @@ final class PublisherLoop: Sendable {
             state.idle = !wantsWrite
             return wantsWrite
         }
-        // The wake-up is found at once where something was accepted, or closing was asked for, meanwhile.
+        // The wake-up is found at once where something was accepted, or closing was asked for,
+        // meanwhile.
         _ = Readiness.wait(
             socket: connection.descriptor, forWriting: wantsWrite, wakeUp: wakeUp,
             atMost: connection.tick)
@@ -177,7 +183,9 @@ final class PublisherLoop: Sendable {
         var events: [AMQPEvent] = []
         var failure: BrokerError?
         do throws(BrokerError) {
-            while events.count < 256, let event = try connection.nextEvent() { events.append(event) }
+            while events.count < 256, let event = try connection.nextEvent() {
+                events.append(event)
+            }
         } catch {
             failure = error
         }
@@ -223,8 +231,8 @@ final class PublisherLoop: Sendable {
         Self.answer(settled)
     }
 
-    // The broker closes the channel over an exchange that is missing or forbidden, and names it. Only the
-    // first message to it is known to have been looked at.
+    // The broker closes the channel over an exchange that is missing or forbidden, and names it.
+    // Only the first message to it is known to have been looked at.
     private static func blame(
         _ message: OutgoingMessage, for error: BrokerError
     ) -> PublishVerdict? {

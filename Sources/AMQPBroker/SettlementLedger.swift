@@ -1,4 +1,5 @@
-// Consumer settlements: which deliveries of a channel are still open, and how few frames settle them.
+// Consumer settlements: which deliveries of a channel are still open, and how few frames settle
+// them.
 
 import MessagePort
 
@@ -12,9 +13,9 @@ enum SettlementFrame: Hashable {
 
 /// The open deliveries of one channel.
 ///
-/// The broker closes the channel when a delivery is settled twice or was never made, so such requests
-/// end here. `multiple` is used only for what is provably a prefix: every delivery up to that number has
-/// been settled by the worker.
+/// The broker closes the channel when a delivery is settled twice or was never made, so such
+/// requests end here. `multiple` is used only for what is provably a prefix: every delivery up to
+/// that number has been settled by the worker.
 struct SettlementLedger {
     private var settled = FIFO<Bool>()
     private var firstNumber: UInt64 = 1
@@ -22,7 +23,9 @@ struct SettlementLedger {
     /// How many deliveries are open or wait behind an open one.
     var count: Int { settled.count }
 
-    /// Notes a delivery. Numbers come from 1 without gaps; false where this one does not.
+    /// Notes a delivery.
+    ///
+    /// Numbers come from 1 without gaps; false where this one does not.
     mutating func delivered(_ number: UInt64) -> Bool {
         guard number == firstNumber + UInt64(settled.count) else { return false }
         settled.append(false)
@@ -30,7 +33,9 @@ struct SettlementLedger {
     }
 
     /// The frames that settle these deliveries.
-    mutating func settle(_ requests: [(number: UInt64, settlement: Settlement)]) -> [SettlementFrame] {
+    mutating func settle(_ requests: [(number: UInt64, settlement: Settlement)])
+        -> [SettlementFrame]
+    {
         var frames: [SettlementFrame] = []
         var acknowledged: [UInt64] = []
         for request in requests where markSettled(request.number) {
@@ -43,8 +48,8 @@ struct SettlementLedger {
             _ = settled.popFirst()
             firstNumber += 1
         }
-        // The number of a multiple acknowledgement must itself still be open at the broker: the last
-        // of the prefix may have been rejected a moment ago.
+        // The number of a multiple acknowledgement must itself still be open at the broker: the
+        // last of the prefix may have been rejected a moment ago.
         let prefix = acknowledged.filter { $0 < firstNumber }
         if let last = prefix.max() {
             frames.append(.acknowledge(last, multiple: prefix.count > 1))
@@ -56,7 +61,9 @@ struct SettlementLedger {
     }
 
     private mutating func markSettled(_ number: UInt64) -> Bool {
-        guard number >= firstNumber, number - firstNumber < UInt64(settled.count) else { return false }
+        guard number >= firstNumber, number - firstNumber < UInt64(settled.count) else {
+            return false
+        }
         let position = Int(number - firstNumber)
         guard !settled[position] else { return false }
         settled[position] = true

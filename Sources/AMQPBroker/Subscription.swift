@@ -47,7 +47,8 @@ enum Subscription: Sendable {
             try connection.consume(queue)
         case .log(let queue, let start):
             let offset = resumeOffset.map { ArgumentValue.integer(Int64(clamping: $0)) }
-            try connection.consume(queue, arguments: [("x-stream-offset", offset ?? start.argument)])
+            try connection.consume(
+                queue, arguments: [("x-stream-offset", offset ?? start.argument)])
         }
     }
 }

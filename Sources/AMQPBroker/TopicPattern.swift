@@ -1,4 +1,5 @@
-// Topic patterns, for replaying the event log: a stream hands over everything, so that filtering is ours.
+// Topic patterns, for replaying the event log: a stream hands over everything, so that filtering is
+// ours.
 
 /// A binding key of a topic exchange: words between dots, `*` for one word, `#` for any number.
 struct TopicPattern: Hashable, Sendable {

@@ -1,7 +1,7 @@
-// What Swift cannot call of librabbitmq: variadic log-ins, and the building of tables out of unions.
-// Everything else is called directly. Two calls of the system that Swift's Glibc module leaves out, and that
-// the connection threads need, are at the end. Debian 12 ships 0.11 with flat headers; newer releases keep
-// them in a directory.
+// What Swift cannot call of librabbitmq: variadic log-ins, and the building of tables out of
+// unions. Everything else is called directly. Two calls of the system that Swift's Glibc module
+// leaves out, and that the connection threads need, are at the end. Debian 12 ships 0.11 with flat
+// headers; newer releases keep them in a directory.
 
 #ifndef STILLPOINT_CRABBITMQ_H
 #define STILLPOINT_CRABBITMQ_H
@@ -74,9 +74,9 @@ static inline amqp_table_entry_t rmq_entry_table(amqp_bytes_t key, amqp_table_t 
     return entry;
 }
 
-// Logs in. The library's own log-in announces neither consumer_cancel_notify nor connection.blocked, so
-// that a deleted queue or a memory alarm would only look like silence. `external` takes the identity
-// from the client's certificate, and `secret` is then not used.
+// Logs in. The library's own log-in announces neither consumer_cancel_notify nor
+// connection.blocked, so that a deleted queue or a memory alarm would only look like silence.
+// `external` takes the identity from the client's certificate, and `secret` is then not used.
 static inline amqp_rpc_reply_t rmq_log_in(amqp_connection_state_t state, const char *vhost,
                                           int heartbeat, bool external, const char *user,
                                           const char *secret, const char *name) {
@@ -144,8 +144,8 @@ static inline enum rmq_frame rmq_frame_kind(const amqp_frame_t *frame) {
     }
 }
 
-// The broker's closing of a channel or of the connection must be answered by the client; the library
-// leaves that to its caller.
+// The broker's closing of a channel or of the connection must be answered by the client; the
+// library leaves that to its caller.
 static inline int rmq_send_close_ok(amqp_connection_state_t state, amqp_channel_t channel) {
     if (channel == 0) {
         amqp_connection_close_ok_t done;

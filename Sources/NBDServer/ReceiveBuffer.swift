@@ -23,7 +23,7 @@ final class MemoryBudget: Sendable {
 /// It starts small enough to stay in the processor's cache, and grows only as far as a request that
 /// was begun needs, out of a budget that all connections share.
 struct ReceiveBuffer: ~Copyable {
-    static let initialCapacity = 256 * 1024
+    static let initialCapacity = 512 * 1024
     private static let leastRoom = 64 * 1024
 
     private var base: UnsafeMutableRawPointer

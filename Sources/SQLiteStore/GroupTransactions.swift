@@ -57,7 +57,7 @@ struct GroupTransactions {
             return .success(done)
         } catch {
             // SQLite may have rolled back by itself; then there is nothing left to do.
-            if sqlite3_get_autocommit(connection) == 0 { try? end.run() }
+            if sqlite3_get_autocommit(connection) == 0 { try? rollback.run() }
             statements.forgetCached()
             let failure = StoreFailure(error, doing: "Committing")
             end(writing: error.code.endsWriting, after: failure)

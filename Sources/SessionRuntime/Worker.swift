@@ -56,8 +56,11 @@ public final class Worker: Sendable {
 
     /// Runs until `drain`, or until the store fails; then throws why.
     ///
-    /// `ready` is called once the sessions are loaded and commands are being taken.
-    public func run(ready: @escaping @Sendable () -> Void) async throws(WorkerFailure) {
+    /// `ready` is called once the sessions are loaded and commands are being taken; `closing` once the
+    /// last command is through and before the storage is let go of, for whoever uses it besides.
+    public func run(
+        ready: @escaping @Sendable () -> Void, closing: @escaping @Sendable () -> Void = {}
+    ) async throws(WorkerFailure) {
         try await recover()
         await withDiscardingTaskGroup { outer in
             outer.addTask { await self.services.relay.run() }
@@ -72,6 +75,7 @@ public final class Worker: Sendable {
                 for await lane in self.directory.newLanes { lanes.addTask { await lane.run() } }
             }
             self.services.relay.finish()
+            closing()
             await self.services.storage.close()
             outer.cancelAll()
         }

@@ -39,10 +39,13 @@ struct EndpointTests {
     @Test(
         "what is not an AMQP address is refused",
         arguments: [
-            "http://h", "h:5672", "amqp://", "amqp://h/", "amqp://h/a/b", "amqp://h:0", "amqp://h:65536",
+            "http://h", "h:5672", "amqp://", "amqp://h/", "amqp://h/a/b", "amqp://h:0",
+            "amqp://h:65536",
             "amqp://h:x", "amqp://h:+5", "amqp://h:", "amqp://[::1", "amqp://[::1]x", "amqp://h/%2",
-            "amqp://h/%zz", "amqp://h/%ff", "amqp://h/%00", "amqp://h?heartbeat=x", "amqp://h?speed=9",
-            "amqp://h?heartbeat=0", "amqp://h?heartbeat=601", "amqp://h?connection_timeout=0", "amqp://h#f",
+            "amqp://h/%zz", "amqp://h/%ff", "amqp://h/%00", "amqp://h?heartbeat=x",
+            "amqp://h?speed=9",
+            "amqp://h?heartbeat=0", "amqp://h?heartbeat=601", "amqp://h?connection_timeout=0",
+            "amqp://h#f",
         ])
     func refused(uri: String) {
         #expect {

@@ -93,7 +93,8 @@ struct SettlementLedgerTests {
             var requests: [(number: UInt64, settlement: Settlement)] = []
             for _ in 0..<Int.random(in: 1...6, using: &numbers) {
                 let number = UInt64.random(in: 0...last + 1, using: &numbers)
-                let settlement: Settlement = Bool.random(using: &numbers) ? .acknowledge : .deadLetter
+                let settlement: Settlement =
+                    Bool.random(using: &numbers) ? .acknowledge : .deadLetter
                 requests.append((number, settlement))
                 if (1...max(last, 1)).contains(number), number <= last, asked[number] == nil {
                     asked[number] = settlement
@@ -147,7 +148,9 @@ struct BackoffTests {
         #expect(first == .milliseconds(50))
     }
 
-    @Test("every pause lies between half its span and the whole", arguments: [0.0, 0.25, 0.999, 7, -3])
+    @Test(
+        "every pause lies between half its span and the whole",
+        arguments: [0.0, 0.25, 0.999, 7, -3])
     func jitterIsBounded(draw: Double) {
         var backoff = Backoff(base: .milliseconds(100), cap: .seconds(1), random: { draw })
         for span in [100, 200, 400, 800, 1000] {
@@ -162,9 +165,12 @@ struct TopicPatternTests {
     @Test(
         "match as the broker's topic exchange does",
         arguments: [
-            ("#", "", true), ("#", "a.b", true), ("*", "a", true), ("*", "a.b", false), ("*", "", true),
-            ("a.#", "a", true), ("a.#", "a.b.c", true), ("a.#", "b.a", false), ("#.c", "a.b.c", true),
-            ("#.c", "c", true), ("a.*.c", "a.b.c", true), ("a.*.c", "a.c", false), ("a.#.#.c", "a.c", true),
+            ("#", "", true), ("#", "a.b", true), ("*", "a", true), ("*", "a.b", false),
+            ("*", "", true),
+            ("a.#", "a", true), ("a.#", "a.b.c", true), ("a.#", "b.a", false),
+            ("#.c", "a.b.c", true),
+            ("#.c", "c", true), ("a.*.c", "a.b.c", true), ("a.*.c", "a.c", false),
+            ("a.#.#.c", "a.c", true),
             ("payroll.command.*", "payroll.command.completed", true),
             ("payroll.command.*", "payroll2.command.completed", false),
         ])

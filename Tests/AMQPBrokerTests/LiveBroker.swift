@@ -31,7 +31,9 @@ extension Trait where Self == PrivateBrokerTrait {
     static var privateBroker: Self { Self() }
 }
 
-/// Everything against a real RabbitMQ. Serialized: several of these stop the broker or fill it up.
+/// Everything against a real RabbitMQ.
+///
+/// Serialized: several of these stop the broker or fill it up.
 @Suite("With a real broker", .serialized, .privateBroker, .timeLimit(.minutes(3)))
 struct LiveBrokerTests {
     let broker: PrivateBroker
@@ -44,12 +46,14 @@ struct LiveBrokerTests {
 
     /// A declared topology that no other test touches.
     func declared(_ name: String, partitions: Int = 2) async throws -> BrokerTopology {
-        let topology = try BrokerTopology(prefix: name, partitions: partitions)
+        let topology = BrokerTopology(prefix: name, partitions: partitions)
         try await topology.declare(on: endpoint)
         return topology
     }
 
-    func source(_ topology: BrokerTopology, prefetch: UInt16 = 100) async throws -> AMQPCommandSource {
+    func source(_ topology: BrokerTopology, prefetch: UInt16 = 100) async throws
+        -> AMQPCommandSource
+    {
         let source = try AMQPCommandSource(
             endpoint: endpoint, topology: topology, prefetch: prefetch, random: { 0.5 })
         try await source.started()
@@ -72,8 +76,8 @@ struct LiveBrokerTests {
         await publisher.close()
     }
 
-    /// Everything that is in a queue now, taken out: at least so many, waited for, and whatever comes
-    /// within a moment behind them.
+    /// Everything that is in a queue now, taken out: at least so many, waited for, and whatever
+    /// comes within a moment behind them.
     func takeAll(from queue: String, atLeast count: Int) throws -> [IncomingMessage] {
         var connection = try AMQPConnection(to: endpoint, name: "test")
         try connection.consume(queue, settles: false)
@@ -83,7 +87,9 @@ struct LiveBrokerTests {
         while ContinuousClock.now < end {
             while case .delivery(_, _, let message)? = try connection.nextEvent() {
                 messages.append(message)
-                if messages.count == max(count, 1) { end = ContinuousClock.now + .milliseconds(200) }
+                if messages.count == max(count, 1) {
+                    end = ContinuousClock.now + .milliseconds(200)
+                }
             }
             _ = Readiness.wait(
                 socket: connection.descriptor, wakeUp: wakeUp, atMost: .milliseconds(50))
@@ -117,7 +123,9 @@ func event(_ exchange: String, _ key: String, _ number: Int) -> OutgoingMessage 
         exchange: exchange, routingKey: key, properties: properties, body: Array("\(number)".utf8))
 }
 
-func number(_ delivery: Delivery) -> Int { Int(String(decoding: delivery.body, as: UTF8.self)) ?? -1 }
+func number(_ delivery: Delivery) -> Int {
+    Int(String(decoding: delivery.body, as: UTF8.self)) ?? -1
+}
 
 /// Looks again and again until the condition holds; false where it does not within the limit.
 func eventually(

@@ -10,7 +10,8 @@ struct PublishBookTests {
     private func message(_ name: String, exchange: String = "e") -> OutgoingMessage {
         var properties = MessageProperties()
         properties.messageID = name
-        return OutgoingMessage(exchange: exchange, routingKey: "k", properties: properties, body: [])
+        return OutgoingMessage(
+            exchange: exchange, routingKey: "k", properties: properties, body: [])
     }
 
     private func book(window: Int = 100) -> PublishBook<Int> { PublishBook(window: window) }
@@ -77,10 +78,14 @@ struct PublishBookTests {
     @Test("only the first message to the exchange that was missing is blamed for it")
     func blame() {
         var book = book()
-        let messages = [message("a"), message("b", exchange: "gone"), message("c", exchange: "gone")]
+        let messages = [
+            message("a"), message("b", exchange: "gone"), message("c", exchange: "gone"),
+        ]
         book.accept(messages, ticket: 1, deadline: start)
         _ = book.take(atMost: 9, bytes: .max)
-        book.lost(reason: "closed") { $0.exchange == "gone" ? .returned(code: 404, text: "t") : nil }
+        book.lost(reason: "closed") {
+            $0.exchange == "gone" ? .returned(code: 404, text: "t") : nil
+        }
         let settled = book.takeSettled()
         #expect(
             settled.first?.verdicts == [
@@ -162,7 +167,8 @@ struct PublishBookTests {
                 case 5..<9:
                     book.confirm(
                         UInt64.random(in: 1...sent + 1, using: &numbers),
-                        multiple: Bool.random(using: &numbers), accepted: Bool.random(using: &numbers))
+                        multiple: Bool.random(using: &numbers),
+                        accepted: Bool.random(using: &numbers))
                 case 9:
                     book.lost(reason: "lost")
                     sent = 0

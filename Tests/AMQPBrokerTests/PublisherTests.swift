@@ -23,7 +23,9 @@ extension LiveBrokerTests {
         for number in 0..<300 {
             let isLost = number % 7 == 3
             messages.append(
-                isLost ? event("", "no-such-queue", number) : event(topology.eventExchange, "k", number))
+                isLost
+                    ? event("", "no-such-queue", number)
+                    : event(topology.eventExchange, "k", number))
         }
         let verdicts = await publisher.publish(messages)
         #expect(verdicts.count == 300)
@@ -52,7 +54,9 @@ extension LiveBrokerTests {
                 group.addTask {
                     var confirmed = 0
                     for call in 0..<10 {
-                        let messages = (0..<10).map { command(topology, "s\(sender)", call * 10 + $0) }
+                        let messages = (0..<10).map {
+                            command(topology, "s\(sender)", call * 10 + $0)
+                        }
                         confirmed += await publisher.publish(messages).count { $0 == .confirmed }
                     }
                     return confirmed
@@ -83,12 +87,15 @@ extension LiveBrokerTests {
             return
         }
         #expect(text.contains("missing.exchange"))
-        #expect(await eventually { publisher.health.connections == 2 && publisher.health.connected })
+        #expect(
+            await eventually { publisher.health.connections == 2 && publisher.health.connected })
         #expect(await publisher.publish([event(topology.eventExchange, "k", 2)]) == [.confirmed])
         await publisher.close()
     }
 
-    @Test("without a broker a call is answered at its deadline, and publishing goes on when it is back")
+    @Test(
+        "without a broker calls are answered at their deadline, and go out when it is back"
+    )
     func brokerAway() async throws {
         let topology = try await declared("away")
         let publisher = try await publisher(deadline: .seconds(1))
@@ -112,7 +119,9 @@ extension LiveBrokerTests {
         let topology = try await declared("dies")
         let publisher = try await publisher(deadline: .seconds(30))
         try broker.signal(SIGSTOP)
-        async let answer = timed { await publisher.publish([event(topology.eventExchange, "k", 0)]) }
+        async let answer = timed {
+            await publisher.publish([event(topology.eventExchange, "k", 0)])
+        }
         try await broker.kill()
         let (verdicts, took) = await answer
         #expect(verdicts.allSatisfy(isUnconfirmed))
@@ -178,6 +187,8 @@ extension LiveBrokerTests {
         await publisher.close()
         #expect(early.allSatisfy { $0 == .confirmed })
         #expect(!publisher.health.connected)
-        #expect(await publisher.publish([event(topology.eventExchange, "k", 1)]).allSatisfy(isUnconfirmed))
+        #expect(
+            await publisher.publish([event(topology.eventExchange, "k", 1)]).allSatisfy(
+                isUnconfirmed))
     }
 }

@@ -5,7 +5,8 @@ import Testing
 
 @testable import AMQPBroker
 
-/// Certificates made on the spot: an authority, a server `localhost`, a client, and another authority.
+/// Certificates made on the spot: an authority, a server `localhost`, a client, and another
+/// authority.
 struct Certificates {
     let directory: String
 
@@ -78,7 +79,8 @@ struct TLSTests {
         #expect(try attempt("amqps://localhost:\(port)", ca) == nil)
         #expect(try attempt("amqps://127.0.0.1:\(port)", ca)?.code == .tlsFailed, "wrong host name")
         let other = BrokerTLSFiles(ca: certificates.file("other.pem"))
-        #expect(try attempt("amqps://localhost:\(port)", other)?.code == .tlsFailed, "wrong authority")
+        #expect(
+            try attempt("amqps://localhost:\(port)", other)?.code == .tlsFailed, "wrong authority")
         #expect(
             try attempt("amqps://localhost:\(port)", BrokerTLSFiles(ca: "/nowhere.pem"))?.place
                 == "/nowhere.pem")
@@ -86,7 +88,9 @@ struct TLSTests {
         client.certificate = certificates.file("client.pem")
         client.key = certificates.file("client.key")
         #expect(try attempt("amqps://guest:guest@localhost:\(port)", client) == nil)
-        #expect(try attempt("amqps://localhost:\(port)", client)?.code == .accessRefused, "no such user")
+        #expect(
+            try attempt("amqps://localhost:\(port)", client)?.code == .accessRefused, "no such user"
+        )
         try await broker.control("add_user", "worker", "unused")
         try await broker.control("set_permissions", "worker", ".*", ".*", ".*")
         #expect(try attempt("amqps://localhost:\(port)", client) == nil, "SASL EXTERNAL")

@@ -28,7 +28,8 @@ extension LiveBrokerTests {
     @Test("the event log is replayed from its first event, an offset or a pattern")
     func replay() async throws {
         let topology = try await declared("replay")
-        try await send((0..<500).map { event(topology.eventExchange, $0 % 2 == 0 ? "a.x" : "b.x", $0) })
+        try await send(
+            (0..<500).map { event(topology.eventExchange, $0 % 2 == 0 ? "a.x" : "b.x", $0) })
         let first = try EventTail(
             endpoint: endpoint, topology: topology, from: .first, random: { 0.5 })
         #expect(await take(500, from: first).map(number) == Array(0..<500))

@@ -12,13 +12,13 @@ struct TopologyTests {
             .appendingPathComponent("../../deploy/rabbitmq/definitions.json").standardizedFileURL
         let text = try String(contentsOf: path, encoding: .utf8)
         #expect(
-            text == (try BrokerTopology().definitions()),
+            text == BrokerTopology().definitions(),
             "write the file anew: it is the text of BrokerTopology().definitions()")
     }
 
     @Test("the definitions are JSON with every object in them")
     func definitionsAreJSON() throws {
-        let topology = try BrokerTopology(prefix: "a\"b\\c\n", partitions: 3)
+        let topology = BrokerTopology(prefix: "a\"b\\c\n", partitions: 3)
         let json = try JSONSerialization.jsonObject(with: Data(topology.definitions().utf8))
         let root = try #require(json as? [String: [[String: any Sendable]]])
         #expect(root["exchanges"]?.count == 3)
@@ -28,35 +28,42 @@ struct TopologyTests {
     }
 
     @Test("a topology that no broker could hold is refused")
-    func refused() {
-        #expect(throws: BrokerError.self) { try BrokerTopology(partitions: 0) }
-        #expect(throws: BrokerError.self) { try BrokerTopology(partitions: 257) }
-        #expect(throws: BrokerError.self) { try BrokerTopology(prefix: "") }
-        #expect(throws: BrokerError.self) { try BrokerTopology(prefix: "amq.x") }
-        #expect(throws: BrokerError.self) { try BrokerTopology(eventLogMaxAge: .zero) }
+    func refused() async throws {
+        let nobody = try BrokerEndpoint(uri: "amqp://127.0.0.1:1")
+        for topology in [
+            BrokerTopology(partitions: 0), BrokerTopology(partitions: -1),
+            BrokerTopology(partitions: 257), BrokerTopology(prefix: ""),
+            BrokerTopology(prefix: "amq.x"), BrokerTopology(eventLogMaxAge: .zero),
+        ] {
+            let error = await #expect(throws: BrokerError.self) {
+                try await topology.declare(on: nobody)
+            }
+            #expect(error?.code == .invalidTopology)
+        }
     }
 
     @Test("one age is always written one way")
-    func age() throws {
-        func written(_ age: Duration) throws -> ArgumentValue? {
-            try BrokerTopology(eventLogMaxAge: age).queues.last?.arguments["x-max-age"]
+    func age() {
+        func written(_ age: Duration) -> ArgumentValue? {
+            BrokerTopology(eventLogMaxAge: age).queues.last?.arguments["x-max-age"]
         }
-        #expect(try written(.seconds(30 * 86_400)) == .text("30D"))
-        #expect(try written(.seconds(3600)) == .text("3600s"))
-        #expect(try written(.milliseconds(1)) == .text("1s"))
+        #expect(written(.seconds(30 * 86_400)) == .text("30D"))
+        #expect(written(.seconds(3600)) == .text("3600s"))
+        #expect(written(.milliseconds(1)) == .text("1s"))
     }
 }
 
 extension LiveBrokerTests {
     @Test("declaring twice, and after an import of the definitions file, changes nothing")
     func declaringIsIdempotent() async throws {
-        let topology = try BrokerTopology()
+        let topology = BrokerTopology()
         let file = broker.directory + "/definitions.json"
         try Data(topology.definitions().utf8).write(to: URL(fileURLWithPath: file))
         try await broker.control("import_definitions", file)
         try await topology.declare(on: endpoint)
         try await topology.declare(on: endpoint)
-        let listed = try await broker.control("list_queues", "--quiet", "--no-table-headers", "name", "type")
+        let listed = try await broker.control(
+            "list_queues", "--quiet", "--no-table-headers", "name", "type")
         for queue in topology.commandQueues + [topology.deadLetters] {
             #expect(listed.contains("\(queue)\tquorum"))
         }
@@ -66,9 +73,11 @@ extension LiveBrokerTests {
     @Test("an object that exists with other properties is named in the error")
     func conflict() async throws {
         let original = try await declared("conflict")
-        let topology = try BrokerTopology(
+        let topology = BrokerTopology(
             prefix: original.prefix, partitions: original.partitions, eventLogMaxAge: .seconds(60))
-        let error = await #expect(throws: BrokerError.self) { try await topology.declare(on: endpoint) }
+        let error = await #expect(throws: BrokerError.self) {
+            try await topology.declare(on: endpoint)
+        }
         #expect(error?.code == .conflict)
         #expect(error?.place == "queue conflict.events.log")
         #expect(error?.message.contains("other properties") == true)
@@ -91,7 +100,8 @@ extension LiveBrokerTests {
     @Test("a wrong password and an absent virtual host are told apart from an absent broker")
     func refusedLogins() async throws {
         for uri in [
-            "amqp://guest:wrong@127.0.0.1:\(broker.port)", "amqp://127.0.0.1:\(broker.port)/nowhere",
+            "amqp://guest:wrong@127.0.0.1:\(broker.port)",
+            "amqp://127.0.0.1:\(broker.port)/nowhere",
         ] {
             let endpoint = try BrokerEndpoint(uri: uri)
             let error = await #expect(throws: BrokerError.self) {
@@ -112,7 +122,8 @@ extension LiveBrokerTests {
         let topology = try await declared("keys", partitions: 4)
         let keys = (0..<120).map { "session-\($0)" }
         func placed() async throws -> [String: [String]] {
-            try await send(keys.map { command(topology, $0, 0) } + keys.map { command(topology, $0, 1) })
+            try await send(
+                keys.map { command(topology, $0, 0) } + keys.map { command(topology, $0, 1) })
             var queues: [String: [String]] = [:]
             for (queue, messages) in try await left(in: topology) {
                 for message in messages { queues[message.routingKey, default: []].append(queue) }

@@ -85,9 +85,9 @@ def sector_of(images, volume, sector):
 
 
 def find_instant(model, images, snapshot, upto):
-    """The number of whole steps that the images show, between the snapshot's and `upto`.
+    """The number of steps after which the images were, or were about to be, from the snapshot's to `upto`.
 
-    Raises where no instant of the history looks like that.
+    The step that follows may show in part or wholly. Raises where no instant of the history looks like that.
     """
     number, state = snapshot[0], [list(volume) for volume in snapshot[1]]
     wrong = {(v, s) for v, volume in enumerate(state) for s, step in enumerate(volume)

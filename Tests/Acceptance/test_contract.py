@@ -267,6 +267,20 @@ class OnceAndInOrder(SiteCase):
                 if event["commandid"] == id]
         self.assertEqual(replies, told)
 
+    def test_a_command_sent_200_times_by_four_schedulers_is_executed_once(self):
+        name, *_ = self.site.session()
+        schedulers = [self.site.new_scheduler() for _ in range(4)]
+        for _ in range(50):
+            for scheduler in schedulers:
+                scheduler.send("Backup", session=name, id="again and again")
+        outcomes = []
+        for scheduler in schedulers:
+            outcomes += [scheduler.reply("again and again", nth) for nth in range(1, 51)]
+            scheduler.close()
+        self.assertEqual(199, sum(outcome["duplicate"] for outcome in outcomes))
+        self.assertEqual(1, len({outcome["result"]["backupId"] for outcome in outcomes}))
+        self.assertEqual(1, len(self.scheduler.describe(name)["backups"]))
+
     def test_a_refusal_is_repeated_too_even_once_it_would_not_be_one(self):
         name, *_ = self.site.session(sets=0)
         id = self.scheduler.send("Backup", session=name)

@@ -130,6 +130,46 @@ class Pages(SiteCase):
         self.assertEqual(404, self.site.worker.page("etc/passwd")[0])
 
 
+class BrokerTroubles(SiteCase):
+    def test_an_event_that_no_queue_takes_is_owed_until_one_does(self):
+        name, *_ = self.site.session()
+        self.log.catch_up()
+        told = self.log.last(name)
+        binding = {"queue": "stillpoint.events.log", "exchange": "stillpoint.events"}
+        channel = self.scheduler.connection.channel()
+        channel.queue_unbind(**binding, routing_key="#")
+        try:
+            ids = [self.scheduler.send("Backup", session=name) for _ in range(3)]
+            for id in ids:
+                self.assertEqual("completed", self.scheduler.reply(id)["outcome"])
+        finally:
+            channel.queue_bind(**binding, routing_key="#")
+            channel.close()
+        self.log.wait(
+            lambda event: event.get("commandid") == ids[-1]
+            and event["type"] == "stillpoint.command.completed", "the last outcome")
+        self.assertEqual(15, self.log.last(name) - told)
+        self.log.check_sequences()
+
+    def test_a_broker_that_takes_nothing_for_want_of_memory_is_waited_for(self):
+        name, (h1,), _ = self.site.session()
+        self.site.broker.control("set_vm_memory_high_watermark", "absolute", "1MB")
+        try:
+            # The broker takes one more message of each connection before it blocks it.
+            id = self.scheduler.send("Backup", session=name)
+            wait_until(lambda: self.site.worker.page("readyz")[0] == 503, 30, "/readyz says 503")
+            self.assertEqual(200, self.site.worker.page("healthz")[0])
+            with self.site.host(h1) as host:
+                host.write(b"meanwhile", fua=True)
+        finally:
+            self.site.broker.control("set_vm_memory_high_watermark", "0.4")
+        self.site.worker.wait_ready()
+        self.assertEqual("completed", self.scheduler.reply(id)["outcome"])
+        self.log.catch_up()
+        self.assertEqual(1, len(self.log.of(name, "backup.recoverable")))
+        self.log.check_sequences()
+
+
 class Signals(SiteCase):
     def everything(self, names):
         """What the session and the storage say, once the session has asked the storage."""

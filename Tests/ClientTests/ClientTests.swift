@@ -10,7 +10,8 @@ struct ClientFailureTests {
     @Test(
         "each failure of the broker has its exit status",
         arguments: [
-            (.invalidEndpoint, .usage), (.unreachable, .brokerUnreachable),
+            (.invalidEndpoint, .usage), (.invalidTopology, .usage),
+            (.unreachable, .brokerUnreachable),
             (.tlsFailed, .brokerUnreachable), (.accessRefused, .brokerUnreachable),
             (.closedByBroker, .brokerUnreachable), (.timedOut, .timedOut), (.notFound, .failed),
             (.returned, .failed), (.notTaken, .failed), (.conflict, .failed),

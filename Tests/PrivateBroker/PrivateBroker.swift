@@ -20,8 +20,10 @@ public final class PrivateBroker: Sendable {
     /// The AMQPS port; nil without certificates.
     public let tlsPort: Int?
 
-    /// Starts a node (about five seconds; fails after a minute). `certificates` is a directory with
-    /// `ca.pem`, `server.pem` and `server.key`; `configuration` is appended to the node's.
+    /// Starts a node (about five seconds; fails after a minute).
+    ///
+    /// `certificates` is a directory with `ca.pem`, `server.pem` and `server.key`; `configuration`
+    /// is appended to the node's.
     public init(
         certificates: String? = nil, configuration: String = "",
         plugins: [String] = ["rabbitmq_sharding"]
@@ -95,8 +97,8 @@ public final class PrivateBroker: Sendable {
             .appendingPathComponent("deploy/private-broker").path
     }
 
-    // On a thread of its own: waiting for a child must not hold up a test's other tasks. The output goes
-    // through files, since a pipe would stay open in the node that the script leaves behind.
+    // On a thread of its own: waiting for a child must not hold up a test's other tasks. The output
+    // goes through files, since a pipe would stay open in the node that the script leaves behind.
     private static func run(_ arguments: [String]) async throws -> String {
         let result: Result<String, Failure> = await withCheckedContinuation { continuation in
             let thread = Thread { continuation.resume(returning: runBlocking(arguments)) }

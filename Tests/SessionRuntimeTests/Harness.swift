@@ -44,7 +44,7 @@ final class Harness: Sendable {
             source: broker, publisher: broker, store: FaultyStore(store, faults: faults),
             storage: storage, clock: clock, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await worker.run {} }
+            group.addTask { try await worker.run(ready: {}) }
             group.addTask {
                 while self.broker.pending > 0, !faults.isDead { await Task.yield() }
                 worker.drain()

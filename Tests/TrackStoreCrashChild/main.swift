@@ -1,1 +1,55 @@
-print("x")
+import Glibc
+import TrackStore
+
+// Writes to a store until it is killed, and says what it has done: see KillTests.
+//
+//     track-crash-child <directory> <first number> <blocks>
+
+func say(_ text: String) {
+    let bytes = Array((text + "\n").utf8)
+    _ = Glibc.write(1, bytes, bytes.count)
+}
+
+let arguments = CommandLine.arguments
+guard arguments.count == 4, let first = Int(arguments[2]), let blocks = Int(arguments[3]) else {
+    exit(2)
+}
+do {
+    let store = try TrackStore(.init(directory: arguments[1]))
+    let names = ["0100", "0101"]
+    try store.createVolumes(
+        names.map { NewVolume(id: $0, capacity: UInt64(blocks * 4096), multiplier: 1000) })
+    let channel = try HostChannel(store: store)
+    let devices = [try store.open(.volume(names[0])), try store.open(.volume(names[1]))]
+    let memory = UnsafeMutablePointer<UInt64>.allocate(capacity: 512)
+    var number = first
+    while true {
+        memory.initialize(repeating: UInt64(number), count: 512)
+        var requests = [
+            HostRequest(
+                kind: .write, offset: UInt64(number * 7919 % blocks * 4096), length: 4096, data: memory)
+        ]
+        channel.perform(&requests, on: devices[number % 2])
+        if requests[0].failure != nil { exit(3) }
+        if number % 50 == 0 {
+            for device in devices {
+                var flush = [HostRequest(kind: .flush, offset: 0, length: 0)]
+                channel.perform(&flush, on: device)
+                if flush[0].failure != nil { exit(3) }
+            }
+            say("flushed \(number)")
+        }
+        if number % 200 == 0 {
+            let group = InstantGroup()
+            try store.prepare(group, tag: "k/\(number)", time: 0, volumes: names)
+            group.commit()
+            try store.settle(group)
+            try store.verify(tag: "k/\(number)", volumes: names)
+            say("backup \(number)")
+        }
+        number += 1
+    }
+} catch {
+    say("failed \(error)")
+    exit(1)
+}

@@ -53,10 +53,10 @@ struct Site: Sendable {
             ca: broker.tlsAuthority, certificate: broker.tlsCertificate, key: broker.tlsKey)
         do throws(BrokerError) {
             endpoint = try BrokerEndpoint(uri: broker.uri, tls: files)
-            topology = try configuration.topology
         } catch {
-            throw ClientFailure(.usage, "broker: \(error.place): \(error.message)")
+            throw ClientFailure(.usage, "broker.uri: \(error.message)")
         }
+        topology = configuration.topology
         storage = configuration.storage.map { Place(key: "storage \($0.name)", path: $0.path) }
         store = Place(key: "store", path: configuration.store.sqlite)
         nbd = configuration.nbd.map { Address(host: $0.host, port: $0.port) }

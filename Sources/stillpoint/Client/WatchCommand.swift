@@ -14,12 +14,12 @@ struct WatchCommand: AsyncParsableCommand {
             is missing, standard error says GAP. Repeats are left out.
 
             EXAMPLES
-              stillpoint watch                              all that happens from now on
-              stillpoint watch payroll --from first         all that is kept, and what comes
+              stillpoint watch                              what happens from now on
+              stillpoint watch payroll --from first         what is kept, what comes
               stillpoint watch --from 2026-11-21T02:00:00Z  since then
-              stillpoint watch payroll --output json --count 10
-                                                            ten CloudEvents, one a line
               stillpoint watch --from last --timeout 2      the newest, then end
+              stillpoint watch payroll --output json --count 10
+                                                            ten CloudEvents
 
             The log is stored in chunks: last and a time begin at the start of a chunk, so
             some earlier events come first. It ends with Ctrl-C, --count or --timeout.

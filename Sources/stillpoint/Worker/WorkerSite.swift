@@ -38,7 +38,7 @@ final class WorkerSite: Sendable {
         self.level = level
         log = Logger(label: "stillpoint") { JSONLog(label: $0, shared: level) }
         do {
-            topology = try configuration.topology
+            topology = configuration.topology
             endpoint = try configuration.endpoint
             store = try SQLiteStore(path: configuration.store.sqlite)
             storage = try EmbeddedStorage(
@@ -104,7 +104,6 @@ final class WorkerSite: Sendable {
             defer { group.cancelAll() }
             log.notice("started", metadata: ["instance": "\(configuration.instance)"])
             let result = await runWorker()
-            _ = hosts?.close()
             await closeStore()
             log.notice("stopped")
             return result
@@ -115,7 +114,11 @@ final class WorkerSite: Sendable {
 
     private func runWorker() async -> Result<Void, WorkerFailure> {
         do throws(WorkerFailure) {
-            return .success(try await worker.run { self.announceReady() })
+            try await worker.run(
+                ready: { self.announceReady() },
+                // Hosts see the door close, never a volume that is not there.
+                closing: { _ = self.hosts?.close() })
+            return .success(())
         } catch {
             return .failure(error)
         }
@@ -184,11 +187,9 @@ final class WorkerSite: Sendable {
 extension Configuration {
     /// The broker's objects.
     var topology: BrokerTopology {
-        get throws(BrokerError) {
-            try BrokerTopology(
-                prefix: broker.prefix, partitions: broker.partitions,
-                eventLogMaxAge: .seconds(broker.eventLogDays * 86_400))
-        }
+        BrokerTopology(
+            prefix: broker.prefix, partitions: broker.partitions,
+            eventLogMaxAge: .seconds(broker.eventLogDays * 86_400))
     }
 
     /// How the broker is reached.

@@ -1,9 +1,10 @@
-// The bare peer: what a worker could do at most on this broker and this library, with no decision, no store
-// and no checks between a command and its event.
+// The bare peer: what a worker could do at most on this broker and this library, with no decision,
+// no store and no checks between a command and its event.
 //
-// It consumes the partition queues on one connection and publishes one persistent, mandatory, confirmed
-// event of about 700 bytes per command on a second one. A command is acknowledged once its event is
-// confirmed. One thread polls both sockets; both directions are batched as the adapter batches them.
+// It consumes the partition queues on one connection and publishes one persistent, mandatory,
+// confirmed event of about 700 bytes per command on a second one. A command is acknowledged once
+// its event is confirmed. One thread polls both sockets; both directions are batched as the adapter
+// batches them.
 //
 //   cc -O2 -Wall -o bare bare.c -lrabbitmq
 //   ./bare HOST PORT COMMANDS [PREFETCH 100] [WINDOW 512] [PARTITIONS 8] [PREFIX stillpoint]
@@ -197,7 +198,8 @@ static double work(const char *host, int port, long commands, int prefetch, long
         cork(out, 0);
         long first = oldest;
         take_confirms(out, done, 2 * window, &oldest, sent);
-        // Deliveries became events in order, so that a confirmed prefix of events is one of deliveries.
+        // Deliveries became events in order, so that a confirmed prefix of events is one of
+        // deliveries.
         if (oldest > first) {
             if (amqp_basic_ack(in, CHANNEL, tags[(oldest - 1) % (2 * window)], oldest - first > 1))
                 fail("acknowledge");
