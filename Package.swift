@@ -32,7 +32,8 @@ let package = Package(
         .target(
             name: "SessionRuntime",
             dependencies: [
-                "CopyRules", "CommandSchema", "SessionStore", "StoragePort", "MessagePort", "CopyModel",
+                "CopyRules", "CommandSchema", "SessionStore", "StoragePort", "MessagePort",
+                "CopyModel",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "DequeModule", package: "swift-collections"),
             ]),
@@ -51,7 +52,8 @@ let package = Package(
             name: "stillpoint",
             dependencies: [
                 "SessionRuntime", "AMQPBroker", "SQLiteStore", "EmbeddedStorage", "NBDServer",
-                "TrackStore", "CommandSchema", "CopyRules", "CopyModel", "SessionStore", "StoragePort",
+                "TrackStore", "CommandSchema", "CopyRules", "CopyModel", "SessionStore",
+                "StoragePort",
                 "MessagePort", "ConsoleText",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Hummingbird", package: "hummingbird"),
@@ -65,20 +67,25 @@ let package = Package(
             path: "Tests/StoreConformance"),
         .target(
             name: "CopyTestKit",
-            dependencies: ["SessionRuntime", "SessionStore", "StoragePort", "MessagePort", "CopyModel"],
+            dependencies: [
+                "SessionRuntime", "SessionStore", "StoragePort", "MessagePort", "CopyModel",
+            ],
             path: "Tests/CopyTestKit"),
         .executableTarget(
             name: "StoreCrashChild", dependencies: ["SQLiteStore", "SessionStore", "CopyModel"],
             path: "Tests/SQLiteStoreTests/CrashChild"),
         .executableTarget(
-            name: "track-crash-child", dependencies: ["TrackStore"], path: "Tests/TrackStoreCrashChild"),
+            name: "track-crash-child", dependencies: ["TrackStore"],
+            path: "Tests/TrackStoreCrashChild"),
         .testTarget(name: "TidyTests"),
         .testTarget(name: "CopyModelTests", dependencies: ["CopyModel"]),
         .testTarget(name: "CopyRulesTests", dependencies: ["CopyRules", "CopyModel"]),
         .testTarget(name: "CommandSchemaTests", dependencies: ["CommandSchema", "CopyModel"]),
         .testTarget(name: "SchemaTests", dependencies: ["CommandSchema", "CopyModel"]),
-        .testTarget(name: "ConsoleTextTests", dependencies: ["ConsoleText", "CommandSchema", "CopyModel"]),
-        .testTarget(name: "ClientTests", dependencies: ["stillpoint", "ConsoleText", "AMQPBroker"]),
+        .testTarget(
+            name: "ConsoleTextTests", dependencies: ["ConsoleText", "CommandSchema", "CopyModel"]),
+        .testTarget(
+            name: "ClientTests", dependencies: ["stillpoint", "ConsoleText", "AMQPBroker"]),
         .testTarget(
             name: "SessionRuntimeTests",
             dependencies: [
@@ -95,7 +102,8 @@ let package = Package(
             ], exclude: ["CrashChild"]),
         .testTarget(name: "TrackBitmapTests", dependencies: ["TrackBitmap"]),
         .testTarget(
-            name: "TrackStoreTests", dependencies: ["TrackStore", "TrackBitmap", "track-crash-child"]),
+            name: "TrackStoreTests",
+            dependencies: ["TrackStore", "TrackBitmap", "track-crash-child"]),
         .testTarget(name: "NBDServerTests", dependencies: ["NBDServer", "TrackStore"]),
         // C libraries, each imported in one target only.
         .systemLibrary(name: "CRabbitMQ"),

@@ -25,7 +25,8 @@ public enum CommandName: String, Sendable, Hashable, Codable, CaseIterable {
     /// True for the commands that name a storage system instead of a session.
     public var isForStorage: Bool {
         switch self {
-        case .createVolumes, .deleteVolumes, .expandVolumes, .setSafeguardedCapacity, .describeStorage:
+        case .createVolumes, .deleteVolumes, .expandVolumes, .setSafeguardedCapacity,
+            .describeStorage:
             true
         case .createSession, .modifySession, .deleteSession, .addCopySets, .removeCopySets,
             .describeSession, .refreshStates, .terminate, .backup, .recover,

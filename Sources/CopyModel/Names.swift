@@ -12,7 +12,9 @@ public struct SubjectName: Hashable, Sendable, Comparable, CustomStringConvertib
     public init?(_ text: String) {
         let bytes = text.utf8
         guard (1...64).contains(bytes.count), let first = bytes.first, first.isAlphanumeric,
-            bytes.allSatisfy({ $0.isAlphanumeric || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-") })
+            bytes.allSatisfy({
+                $0.isAlphanumeric || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-")
+            })
         else { return nil }
         self.text = text
     }

@@ -14,7 +14,9 @@ public struct SafeguardedOptions: Hashable, Sendable, Codable {
     /// The options after a partial change.
     public func applying(_ changes: OptionChanges) -> SafeguardedOptions {
         var options = self
-        if let value = changes.minimumMinutesBetweenBackups { options.minimumMinutesBetweenBackups = value }
+        if let value = changes.minimumMinutesBetweenBackups {
+            options.minimumMinutesBetweenBackups = value
+        }
         if let value = changes.retentionMinutes { options.retentionMinutes = value }
         if let value = changes.expireBackupOnAutoRoll { options.expireBackupOnAutoRoll = value }
         return options

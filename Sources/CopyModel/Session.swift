@@ -154,7 +154,8 @@ public struct Pair: Hashable, Sendable, Codable {
 
     /// Gathers a pair.
     public init(
-        source: VolumeID, target: VolumeID, state: PairState, tracksRemaining: UInt64, tracks: UInt64
+        source: VolumeID, target: VolumeID, state: PairState, tracksRemaining: UInt64,
+        tracks: UInt64
     ) {
         self.source = source
         self.target = target

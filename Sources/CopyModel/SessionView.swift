@@ -12,7 +12,8 @@ extension Session {
 
     /// Something that the session made is no longer whole.
     public var hasError: Bool {
-        backups.contains { !$0.lost.isEmpty } || (recovery?.pairs.contains { $0.state == .lost } ?? false)
+        backups.contains { !$0.lost.isEmpty }
+            || (recovery?.pairs.contains { $0.state == .lost } ?? false)
     }
 
     /// How well the session stands.

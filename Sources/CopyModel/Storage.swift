@@ -123,7 +123,8 @@ public struct RelationshipReport: Hashable, Sendable {
 
     /// Gathers a relationship's report.
     public init(
-        source: VolumeID, tag: PointTag, tracksRemaining: UInt64, tracks: UInt64, backgroundCopy: Bool
+        source: VolumeID, tag: PointTag, tracksRemaining: UInt64, tracks: UInt64,
+        backgroundCopy: Bool
     ) {
         self.source = source
         self.tag = tag

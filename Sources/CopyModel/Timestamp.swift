@@ -44,7 +44,9 @@ public struct Timestamp: Hashable, Sendable, Comparable, Codable, CustomStringCo
         var text = ""
         text.reserveCapacity(24)
         text += padded(year, 4) + "-" + padded(month, 2) + "-" + padded(dayOfMonth, 2) + "T"
-        text += padded(second / 3600, 2) + ":" + padded(second / 60 % 60, 2) + ":" + padded(second % 60, 2)
+        text +=
+            padded(second / 3600, 2) + ":" + padded(second / 60 % 60, 2) + ":"
+            + padded(second % 60, 2)
         if withMilliseconds { text += "." + padded(milliseconds - seconds * 1000, 3) }
         return text + "Z"
     }
@@ -128,7 +130,9 @@ private struct DigitReader {
     var isAtEnd: Bool { position == bytes.count }
 
     mutating func take(_ character: Unicode.Scalar) -> Bool {
-        guard position < bytes.count, bytes[position] == UInt8(ascii: character) else { return false }
+        guard position < bytes.count, bytes[position] == UInt8(ascii: character) else {
+            return false
+        }
         position += 1
         return true
     }

@@ -64,11 +64,13 @@ extension CopyRules {
         switch change {
         case .terminating: session.state = .terminating
         case .recoveryWithdrawn where session.state == .terminating: break
-        case .nothing, .created, .modified, .deleted, .copySetsAdded, .copySetsRemoved, .backupTaken,
+        case .nothing, .created, .modified, .deleted, .copySetsAdded, .copySetsRemoved,
+            .backupTaken,
             .backupVerified, .backupsExpired, .recovered, .backgroundCopyStarted,
             .recoveryWithdrawn, .terminated, .observed, .progressed, .copyFailed, .rolledOff:
             if session.state == .terminating && change != .terminated { break }
-            session.state = session.backups.isEmpty && session.recovery == nil ? .defined : .protected
+            session.state =
+                session.backups.isEmpty && session.recovery == nil ? .defined : .protected
         }
     }
 

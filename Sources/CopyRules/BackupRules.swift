@@ -8,7 +8,8 @@ extension CopyRules {
         ladder.require(
             !session.copySets.isEmpty,
             Refusal(
-                .noCopySets, "Session \(session.name) has no copy sets.", subject: session.name.text,
+                .noCopySets, "Session \(session.name) has no copy sets.",
+                subject: session.name.text,
                 remedy: "AddCopySets \(session.name)."))
         for h1 in session.copySets.map(\.h1) {
             guard let volume = facts.storage.volumes[h1] else {
@@ -18,8 +19,10 @@ extension CopyRules {
             ladder.require(
                 volume.safeguardedMultiplier > 0,
                 Refusal(
-                    .noSafeguardedCapacity, "\(h1) has no safeguarded capacity.", subject: "H1 \(h1)",
-                    remedy: "SetSafeguardedCapacity \(h1.local) on \(h1.storage), e.g. multiplier 4."))
+                    .noSafeguardedCapacity, "\(h1) has no safeguarded capacity.",
+                    subject: "H1 \(h1)",
+                    remedy:
+                        "SetSafeguardedCapacity \(h1.local) on \(h1.storage), e.g. multiplier 4."))
         }
         ladder.add(tooSoon(session, facts.now))
         return ladder.decide(backupPlan(session, facts.now))

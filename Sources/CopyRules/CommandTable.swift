@@ -16,32 +16,38 @@ public enum SafeguardedTable {
         case never = "·"
     }
 
-    private static let columns: [SessionState] = [.defined, .protected, .terminating]
+    private static let table = """
+                                Defined   Protected   Terminating
+        Backup                  ●         ●           ·
+        Recover                 ·         n           ·
+        ExpireBackup            ·         ●           ·
+        InitiateBackgroundCopy  ·         r           ·
+        AddCopySets             ●         ●           ·
+        RemoveCopySets          ●         ●           ·
+        ModifySession           ●         ●           ●
+        DescribeSession         ●         ●           ●
+        RefreshStates           ●         ●           ●
+        TerminateH1R1           ·         r           ·
+        Terminate               ·         ●           ●
+        DeleteSession           ●         ·           ·
+        """
 
-    //                                           Defined Protected Terminating
-    private static let rows: [(CommandName, String)] = [
-        (.backup, /*                           */ "●       ●         ·"),
-        (.recover, /*                          */ "·       n         ·"),
-        (.expireBackup, /*                     */ "·       ●         ·"),
-        (.initiateBackgroundCopy, /*           */ "·       r         ·"),
-        (.addCopySets, /*                      */ "●       ●         ·"),
-        (.removeCopySets, /*                   */ "●       ●         ·"),
-        (.modifySession, /*                    */ "●       ●         ●"),
-        (.describeSession, /*                  */ "●       ●         ●"),
-        (.refreshStates, /*                    */ "●       ●         ●"),
-        (.terminateH1R1, /*                    */ "·       r         ·"),
-        (.terminate, /*                        */ "·       ●         ●"),
-        (.deleteSession, /*                    */ "●       ·         ·"),
-    ]
+    private static let lines = table.split(separator: "\n").map { $0.split(separator: " ") }
 
-    private static let offers: [CommandName: [SessionState: Offer]] = {
-        var table: [CommandName: [SessionState: Offer]] = [:]
-        for (command, row) in rows {
-            let cells = row.split(separator: " ").compactMap { Offer(rawValue: Character(String($0))) }
-            table[command] = Dictionary(uniqueKeysWithValues: zip(columns, cells))
+    private static let columns = lines[0].compactMap { SessionState(rawValue: String($0)) }
+
+    /// The commands in the table's order, each with its offers by column.
+    private static let rows: [(command: CommandName, offers: [Offer])] =
+        lines.dropFirst().compactMap { cells in
+            guard let command = CommandName(rawValue: String(cells[0])) else { return nil }
+            let offers = cells.dropFirst().compactMap { Offer(rawValue: Character(String($0))) }
+            return offers.count == columns.count ? (command, offers) : nil
         }
-        return table
-    }()
+
+    private static let offers = Dictionary(
+        uniqueKeysWithValues: rows.map { row in
+            (row.command, Dictionary(uniqueKeysWithValues: zip(columns, row.offers)))
+        })
 
     /// When `command` is offered in `state`; `.never` for what the table does not name.
     public static func offer(_ command: CommandName, in state: SessionState) -> Offer {
@@ -61,7 +67,7 @@ public enum SafeguardedTable {
 
     /// The commands that the session offers now, in the table's order.
     public static func availableCommands(_ session: Session) -> [CommandName] {
-        rows.map(\.0).filter { command in
+        rows.map(\.command).filter { command in
             switch offer(command, in: session.state) {
             case .always: !needsCopySets(command) || !session.copySets.isEmpty
             case .withRecovery: session.recovery != nil

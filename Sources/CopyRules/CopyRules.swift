@@ -16,7 +16,8 @@ public enum CopyRules {
         case .refreshStates:
             session?.copySets.flatMap { [$0.h1] + ($0.r1.map { [$0] } ?? []) } ?? []
         case .createSession, .modifySession, .deleteSession, .removeCopySets, .expireBackup,
-            .createVolumes, .deleteVolumes, .expandVolumes, .setSafeguardedCapacity, .describeStorage:
+            .createVolumes, .deleteVolumes, .expandVolumes, .setSafeguardedCapacity,
+            .describeStorage:
             []
         }
     }
@@ -50,8 +51,10 @@ public enum CopyRules {
         guard let notAfter = envelope.notAfter, now > notAfter else { return [] }
         return [
             Refusal(
-                .commandExpired, "The command was not to be started after \(notAfter), and it is \(now).",
-                subject: envelope.id.text, remedy: "Send it again with a later notAfter and a new id.")
+                .commandExpired,
+                "The command was not to be started after \(notAfter), and it is \(now).",
+                subject: envelope.id.text,
+                remedy: "Send it again with a later notAfter and a new id.")
         ]
     }
 

@@ -20,7 +20,8 @@ extension CopyRules {
             ladder.require(
                 r1 != set.h1 && !known.contains(r1) && !sets.contains { $0.h1 == r1 },
                 Refusal(
-                    .volumeInUse, "\(r1) is a host volume (H1) of this session.", subject: "R1 \(r1)",
+                    .volumeInUse, "\(r1) is a host volume (H1) of this session.",
+                    subject: "R1 \(r1)",
                     remedy: "Give another volume of the same size as R1."))
             ladder.require(
                 r1.storage == set.h1.storage,

@@ -58,7 +58,9 @@ extension CopyRules {
         let copiedBefore = before.recovery?.backgroundCopy ?? false
         let copied = after.recovery?.backgroundCopy ?? false
         let old = Dictionary(
-            (before.recovery?.pairs ?? []).map { ($0.target, PairView($0, backgroundCopy: copiedBefore)) },
+            (before.recovery?.pairs ?? []).map {
+                ($0.target, PairView($0, backgroundCopy: copiedBefore))
+            },
             uniquingKeysWith: { first, _ in first })
         var events: [EventBody] = []
         for pair in after.recovery?.pairs ?? [] {

@@ -37,16 +37,19 @@ enum Reasons {
             remedy: "One of: \(offered.joined(separator: ", ")).")
     }
 
-    static func unknownVolume(_ volume: VolumeID, role: String, in report: StorageReport) -> Refusal {
+    static func unknownVolume(_ volume: VolumeID, role: String, in report: StorageReport) -> Refusal
+    {
         guard report.systems.contains(volume.storage) else {
             return Refusal(
                 .unknownStorage, "There is no storage system \(volume.storage).",
                 subject: "\(role) \(volume)",
-                remedy: "Name one of: \(report.systems.sorted().map(\.text).joined(separator: ", ")).")
+                remedy:
+                    "Name one of: \(report.systems.sorted().map(\.text).joined(separator: ", ")).")
         }
         return Refusal(
             .unknownVolume, "Storage system \(volume.storage) has no volume \(volume.local).",
-            subject: "\(role) \(volume)", remedy: "CreateVolumes \(volume.local) on \(volume.storage).")
+            subject: "\(role) \(volume)",
+            remedy: "CreateVolumes \(volume.local) on \(volume.storage).")
     }
 
     static func unknownBackup(_ id: BackupID, in session: Session) -> Refusal {

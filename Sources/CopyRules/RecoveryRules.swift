@@ -50,7 +50,8 @@ extension CopyRules {
                 false,
                 Refusal(
                     .noRecoveryVolume, "Copy set \(set.h1) has no R1.", subject: "H1 \(set.h1)",
-                    remedy: "RemoveCopySets \(set.h1) with keepOnStorage, AddCopySets it with an R1, "
+                    remedy:
+                        "RemoveCopySets \(set.h1) with keepOnStorage, AddCopySets it with an R1, "
                         + "then RefreshStates."))
             return ladder.reasons
         }
@@ -71,9 +72,11 @@ extension CopyRules {
             ladder.require(
                 false,
                 Refusal(
-                    .targetHasSource, "R1 \(r1) already presents \(inbound.tag) of \(inbound.source).",
+                    .targetHasSource,
+                    "R1 \(r1) already presents \(inbound.tag) of \(inbound.source).",
                     subject: "R1 \(r1)",
-                    remedy: "TerminateH1R1 \(inbound.tag.session), or RefreshStates \(session.name)."))
+                    remedy:
+                        "TerminateH1R1 \(inbound.tag.session), or RefreshStates \(session.name)."))
         }
         ladder.require(
             target.points.isEmpty,

@@ -88,7 +88,8 @@ extension CopyRules {
         let standing = session.recovery?.backup ?? found.map(\.2).max()
         guard let standing else { return nil }
         let matching = found.filter { $0.2 == standing }
-        let usable = Dictionary(matching.map { ($0.0.target, $0.0) }, uniquingKeysWith: { a, _ in a })
+        let usable = Dictionary(
+            matching.map { ($0.0.target, $0.0) }, uniquingKeysWith: { a, _ in a })
         let known = (session.recovery?.pairs ?? []).map { old -> Pair in
             if var pair = usable[old.target] {
                 pair.lastResult = old.lastResult

@@ -9,7 +9,8 @@ extension VolumeReport {
     init?(_ volume: VolumeDescription, inbound: RelationshipDescription?, on system: SubjectName) {
         guard let local = LocalVolumeID(volume.id) else { return nil }
         self.init(
-            volume: VolumeID(storage: system, local: local), capacity: Capacity(bytes: volume.capacity),
+            volume: VolumeID(storage: system, local: local),
+            capacity: Capacity(bytes: volume.capacity),
             safeguardedMultiplier: Int(volume.multiplier),
             allocated: Capacity(bytes: volume.allocated),
             safeguardedUsed: Capacity(bytes: volume.safeguardedUsed),
@@ -46,7 +47,8 @@ extension StorageFact {
             self = .pointsRolledOff(volume: volume, tags: tags.compactMap { PointTag($0) })
         case .capacity(let id, let percent, let level):
             guard let volume = volume(id) else { return nil }
-            self = .capacityLevel(volume: volume, usedPercent: percent, level: CopyModel.CapacityLevel(level))
+            self = .capacityLevel(
+                volume: volume, usedPercent: percent, level: CopyModel.CapacityLevel(level))
         case .copyProgress(let target, let remaining, let total):
             guard let volume = volume(target) else { return nil }
             self = .copyProgress(

@@ -28,7 +28,10 @@ final class OwnerLock: Sendable {
     /// Lets the next one in; the file stays, since removing it would let two in.
     func release() {
         descriptor.withLock { file in
-            if file >= 0 { close(file) }
+            guard file >= 0 else { return }
+            // Closing is not enough: a process that is just being started may still have a copy.
+            flock(file, LOCK_UN)
+            close(file)
             file = -1
         }
     }

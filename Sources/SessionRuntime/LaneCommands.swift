@@ -129,7 +129,8 @@ extension Lane {
                 pair.tracksRemaining > 0
             else { continue }
             let change = Change.progressed(
-                target: pair.target, tracksRemaining: inbound.tracksRemaining, tracks: inbound.tracks)
+                target: pair.target, tracksRemaining: inbound.tracksRemaining,
+                tracks: inbound.tracks)
             session = CopyRules.apply(change, to: session, named: name)
         }
     }
@@ -143,7 +144,8 @@ extension Lane {
         return facts
     }
 
-    private func decideStorage(_ envelope: CommandEnvelope) async throws(StorageFailure) -> Decision {
+    private func decideStorage(_ envelope: CommandEnvelope) async throws(StorageFailure) -> Decision
+    {
         let inventory = try await services.storage.inventory(of: name)
         var facts = Facts(now: services.clock.now())
         if inventory == nil { facts.storage = try await services.storage.report(on: []) }

@@ -131,7 +131,8 @@ extension Lane {
     }
 
     private func isBackupNeverTaken(_ intent: Intent) async throws(StorageFailure) -> Bool {
-        guard intent.next == 0, case .takePoints(let tag, let sources)? = intent.plan.steps.first?.effect
+        guard intent.next == 0,
+            case .takePoints(let tag, let sources)? = intent.plan.steps.first?.effect
         else { return false }
         let report = try await services.storage.report(on: sources)
         return !sources.allSatisfy { source in

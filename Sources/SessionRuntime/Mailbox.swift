@@ -1,7 +1,7 @@
-import DequeModule
-import MessagePort
 import CommandSchema
 import CopyModel
+import DequeModule
+import MessagePort
 import SessionStore
 import Synchronization
 

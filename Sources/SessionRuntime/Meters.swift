@@ -38,7 +38,9 @@ public final class Meters: Sendable {
     }
 
     /// Upper bounds of the duration histogram, in milliseconds.
-    public static let bounds: [Int64] = [5, 10, 25, 50, 75, 100, 250, 500, 1000, 2500, 5000, 10_000]
+    public static let bounds: [Int64] = [
+        5, 10, 25, 50, 75, 100, 250, 500, 1000, 2500, 5000, 10_000,
+    ]
 
     private let state = Mutex(Reading())
 

@@ -55,7 +55,8 @@ final class Relay: Sendable {
                 failures += 1
             } catch {
                 failures += 1
-                log.error("the outbox could not be read or forgotten", metadata: ["error": "\(error)"])
+                log.error(
+                    "the outbox could not be read or forgotten", metadata: ["error": "\(error)"])
             }
             if ending.hasBegun { return }
             await clock.sleep(milliseconds: min(5000, 50 << min(failures, 7)))

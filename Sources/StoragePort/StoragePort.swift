@@ -36,7 +36,8 @@ public struct StorageFailure: Error, Hashable, Sendable {
 
     /// States a failure.
     public init(
-        _ code: RefusalCode, _ message: String, subject: String, remedy: String, isRetriable: Bool = false
+        _ code: RefusalCode, _ message: String, subject: String, remedy: String,
+        isRetriable: Bool = false
     ) {
         self.code = code
         self.message = message

@@ -57,13 +57,16 @@ extension Configuration {
         self.init()
         if let value = try settings.text("instance") {
             guard let name = SubjectName(value) else {
-                throw settings.error("instance", "'\(value)' is not a name ([A-Za-z0-9][A-Za-z0-9_-]{0,63})")
+                throw settings.error(
+                    "instance", "'\(value)' is not a name ([A-Za-z0-9][A-Za-z0-9_-]{0,63})")
             }
             instance = name.text
         }
         try readBroker(&settings)
         if let value = try settings.text("store.sqlite") { store.sqlite = value }
-        if let value = try settings.number("store.outcomedays", in: 7...3650) { store.outcomeDays = value }
+        if let value = try settings.number("store.outcomedays", in: 7...3650) {
+            store.outcomeDays = value
+        }
         try readStorage(&settings)
         if let value = try settings.text("nbd.listen") {
             nbd = try settings.address("nbd.listen", value)
@@ -74,7 +77,8 @@ extension Configuration {
         if let value = try settings.text("log.level") {
             let levels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
             guard levels.contains(value) else {
-                throw settings.error("log.level", "'\(value)' is none of \(levels.joined(separator: ", "))")
+                throw settings.error(
+                    "log.level", "'\(value)' is none of \(levels.joined(separator: ", "))")
             }
             logLevel = value
         }

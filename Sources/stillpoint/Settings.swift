@@ -42,14 +42,16 @@ struct Settings {
         case .scalar(let scalar):
             if path.isEmpty {
                 if scalar.string.isEmpty { return }
-                throw ConfigurationError(key: "YAML", place: place, problem: "is not a mapping of keys")
+                throw ConfigurationError(
+                    key: "YAML", place: place, problem: "is not a mapping of keys")
             }
             // `off` is YAML 1.1's false; its text is what was written, so nothing is lost here.
             let isSection = path.count == 1 && path[0] != "instance"
             if isSection, scalar.string.isEmpty { return }
             values[key.lowercased()] = Setting(written: key, value: scalar.string, place: place)
         case .sequence, .alias:
-            throw ConfigurationError(key: key, place: place, problem: "is a list, where one value is due")
+            throw ConfigurationError(
+                key: key, place: place, problem: "is a list, where one value is due")
         }
     }
 
@@ -67,7 +69,8 @@ struct Settings {
                 let system = words.dropFirst("storage_".count).dropLast("_path".count)
                 key = "storage.\(existingName(String(system))).path"
             }
-            values[key.lowercased()] = Setting(written: key, value: value, place: "environment \(name)")
+            values[key.lowercased()] = Setting(
+                written: key, value: value, place: "environment \(name)")
         }
     }
 
@@ -99,18 +102,25 @@ struct Settings {
     }
 
     /// Takes the whole number of a key; nil where it is absent.
-    mutating func number(_ key: String, in range: ClosedRange<Int>) throws(ConfigurationError) -> Int? {
+    mutating func number(_ key: String, in range: ClosedRange<Int>) throws(ConfigurationError)
+        -> Int?
+    {
         guard let value = try text(key) else { return nil }
         guard let number = Int(value), range.contains(number) else {
-            throw error(key, "'\(value)' is not a whole number from \(range.lowerBound) to \(range.upperBound)")
+            throw error(
+                key,
+                "'\(value)' is not a whole number from \(range.lowerBound) to \(range.upperBound)")
         }
         return number
     }
 
     /// Reads `host:port`, or `off` as nil.
-    func address(_ key: String, _ value: String) throws(ConfigurationError) -> Configuration.Address? {
+    func address(_ key: String, _ value: String) throws(ConfigurationError) -> Configuration
+        .Address?
+    {
         if value == "off" || value == "false" { return nil }
-        guard let colon = value.lastIndex(of: ":"), let port = Int(value[value.index(after: colon)...]),
+        guard let colon = value.lastIndex(of: ":"),
+            let port = Int(value[value.index(after: colon)...]),
             (0...65_535).contains(port), colon != value.startIndex
         else { throw error(key, "'\(value)' is neither host:port nor off") }
         var host = String(value[..<colon])
@@ -126,7 +136,8 @@ struct Settings {
     /// Refuses the first key that nobody took.
     func refuseWhatIsLeft() throws(ConfigurationError) {
         guard let left = values.values.min(by: { $0.written < $1.written }) else { return }
-        throw ConfigurationError(key: left.written, place: left.place, problem: "is not a known key")
+        throw ConfigurationError(
+            key: left.written, place: left.place, problem: "is not a known key")
     }
 }
 

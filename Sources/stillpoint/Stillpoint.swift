@@ -5,7 +5,8 @@ import ArgumentParser
 struct Stillpoint: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stillpoint",
-        abstract: "Copy services driven by messages: immutable backups at one instant, and recovery.",
+        abstract:
+            "Copy services driven by messages: immutable backups at one instant, and recovery.",
         discussion: """
             Schedulers put commands on RabbitMQ queues; a worker runs them and tells every change as an \
             event. Start here:

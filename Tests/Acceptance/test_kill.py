@@ -132,12 +132,12 @@ class WorkerKilled(UnderLoad):
     def kill_once(self):
         """At once after a command, at any time, or while it is still starting."""
         kind = self.chooser.random()
-        if kind < 0.65:
+        if kind < 0.5:
             self.crew.published.clear()
             self.crew.published.wait(5)
             self.pause(0.03)
         elif kind < 0.85:
-            self.pause(1.2)
+            self.pause(1.5)
         self.site.worker.kill()
         self.site.worker.launch()
         if kind >= 0.85:

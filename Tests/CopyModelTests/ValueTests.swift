@@ -7,7 +7,8 @@ struct ValueTests {
         "RFC 3339 times are read to the millisecond",
         arguments: [
             ("1970-01-01T00:00:00Z", 0), ("2026-11-21T02:00:00.114Z", 1_795_226_400_114),
-            ("2026-11-21T03:30:00+01:30", 1_795_226_400_000), ("2000-02-29T23:59:60Z", 951_868_800_000),
+            ("2026-11-21T03:30:00+01:30", 1_795_226_400_000),
+            ("2000-02-29T23:59:60Z", 951_868_800_000),
             ("1969-12-31T23:59:59.999Z", -1), ("0001-01-01T00:00:00Z", -62_135_596_800_000),
         ] as [(String, Int64)])
     func times(text: String, milliseconds: Int64) {
@@ -54,7 +55,9 @@ struct ValueTests {
         #expect(Capacity("10GiB")?.bytes == 10 << 30)
         #expect(Capacity(bytes: 10 << 30).description == "10GiB")
         #expect(Capacity("65537B")?.tracks == 2)
-        for bad in ["", "10", "10GB", "GiB", "1.5GiB", "-1GiB", "010MiB", "99999999999TiB", "1 GiB"] {
+        for bad in [
+            "", "10", "10GB", "GiB", "1.5GiB", "-1GiB", "010MiB", "99999999999TiB", "1 GiB",
+        ] {
             #expect(Capacity(bad) == nil)
         }
     }

@@ -17,7 +17,11 @@ private struct Consumer {
         case .sessionCreated(let summary), .sessionChanged(let summary): self.summary = summary
         case .sessionDeleted: self = Consumer()
         case .pairChanged(let view):
-            if view.recoverable { pairs.insert(view.pair.target) } else { pairs.remove(view.pair.target) }
+            if view.recoverable {
+                pairs.insert(view.pair.target)
+            } else {
+                pairs.remove(view.pair.target)
+            }
         case .command, .copyProgress, .storageCapacity: break
         }
     }
@@ -31,17 +35,21 @@ struct EventProperties {
         let id = ids.isEmpty ? BackupID(seconds: 1) : ids[random.below(ids.count)]
         switch random.below(14) {
         case 0: return .copySetsAdded([World.set(random.hex(), random.hex())])
-        case 1: return .copySetsRemoved(volumes.isEmpty ? [] : [volumes[random.below(volumes.count)]])
+        case 1:
+            return .copySetsRemoved(volumes.isEmpty ? [] : [volumes[random.below(volumes.count)]])
         case 2, 3, 4:
             let next = BackupID(seconds: (session.lastBackupID?.seconds ?? 0) + 1)
             return .backupTaken(
-                next, PointTag(session: session.name, backup: next), at: next.time, sources: volumes)
+                next, PointTag(session: session.name, backup: next), at: next.time, sources: volumes
+            )
         case 5, 6: return .backupVerified(id)
         case 7: return .backupsExpired([id])
         case 8:
             let pairs = session.copySets.compactMap { set in
                 set.r1.map {
-                    Pair(source: set.h1, target: $0, state: .targetAvailable, tracksRemaining: 9, tracks: 9)
+                    Pair(
+                        source: set.h1, target: $0, state: .targetAvailable, tracksRemaining: 9,
+                        tracks: 9)
                 }
             }
             return .recovered(Recovery(backup: id, backgroundCopy: false, pairs: pairs))
@@ -50,7 +58,9 @@ struct EventProperties {
         case 11:
             let target = session.recovery?.pairs.first?.target ?? World.volume("ffff")
             return .progressed(target: target, tracksRemaining: UInt64(random.below(9)), tracks: 9)
-        case 12: return .rolledOff(volume: volumes.first ?? World.volume("ffff"), tags: [World.tag(id.seconds)])
+        case 12:
+            return .rolledOff(
+                volume: volumes.first ?? World.volume("ffff"), tags: [World.tag(id.seconds)])
         default: return random.below(8) == 0 ? .terminated : .nothing
         }
     }

@@ -31,7 +31,8 @@ enum World {
 
     static func storage(_ volumes: [VolumeReport]) -> StorageReport {
         StorageReport(
-            systems: [box], volumes: Dictionary(uniqueKeysWithValues: volumes.map { ($0.volume, $0) }))
+            systems: [box],
+            volumes: Dictionary(uniqueKeysWithValues: volumes.map { ($0.volume, $0) }))
     }
 
     static func session(sets: [CopySet] = [], backups: [UInt64] = []) -> Session {

@@ -16,7 +16,9 @@ struct LadderTests {
     func expired() {
         let late = World.decide(.backup, nil, notAfter: World.start.adding(milliseconds: -1))
         #expect(late.codes == [.commandExpired, .unknownSession])
-        #expect(World.decide(.backup, one, notAfter: World.start).codes.contains(.commandExpired) == false)
+        #expect(
+            World.decide(.backup, one, notAfter: World.start).codes.contains(.commandExpired)
+                == false)
     }
 
     @Test("a second CreateSession is refused with session-exists")
@@ -39,8 +41,12 @@ struct LadderTests {
 
     @Test("DeleteSession is offered in Defined only")
     func delete() {
-        #expect(World.decide(.deleteSession, one).plan?.steps == [Step(effect: nil, change: .deleted)])
-        #expect(World.decide(.deleteSession, one.taking(BackupID(seconds: 5))).codes == [.notInThisState])
+        #expect(
+            World.decide(.deleteSession, one).plan?.steps == [Step(effect: nil, change: .deleted)])
+        #expect(
+            World.decide(.deleteSession, one.taking(BackupID(seconds: 5))).codes == [
+                .notInThisState
+            ])
     }
 
     @Test("every reason against a Backup is given, in precedence")
@@ -67,7 +73,9 @@ struct LadderTests {
         var session = one
         session.lastBackupID = BackupID(seconds: UInt64(World.start.seconds) + 100)
         let plan = try #require(World.decide(.backup, session, storage).plan)
-        #expect(plan.result == .backup(BackupID(seconds: UInt64(World.start.seconds) + 101), copySets: 1))
+        #expect(
+            plan.result
+                == .backup(BackupID(seconds: UInt64(World.start.seconds) + 101), copySets: 1))
     }
 
     @Test("copy sets are added all or none")

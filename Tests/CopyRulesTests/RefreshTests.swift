@@ -4,7 +4,9 @@ import Testing
 
 @Suite("Refresh States repairs the session to what the storage says")
 struct RefreshTests {
-    private func refreshed(_ session: Session, _ storage: StorageReport, live: Set<SubjectName> = [World.payroll])
+    private func refreshed(
+        _ session: Session, _ storage: StorageReport, live: Set<SubjectName> = [World.payroll]
+    )
         -> Session
     {
         guard let plan = World.decide(.refreshStates, session, storage, live: live).plan else {
@@ -70,7 +72,8 @@ struct RefreshTests {
     func agreement() {
         let session = World.session(sets: [World.set("0100", nil)], backups: [5])
         let facts = Facts(
-            now: World.start, storage: World.storage([World.report("0100", points: [World.tag(5)])]),
+            now: World.start,
+            storage: World.storage([World.report("0100", points: [World.tag(5)])]),
             liveSessions: [World.payroll])
         #expect(CopyRules.repairs(of: session, facts: facts).isEmpty)
     }

@@ -4,7 +4,8 @@ import Testing
 
 @Suite("What a session owes by its own options")
 struct RetentionTests {
-    private func session(_ backups: [UInt64], retention: Int = 0, autoRoll: Bool = false) -> Session {
+    private func session(_ backups: [UInt64], retention: Int = 0, autoRoll: Bool = false) -> Session
+    {
         var session = World.session(sets: [World.set("0100", "0200")], backups: backups)
         session.options.retentionMinutes = retention
         session.options.expireBackupOnAutoRoll = autoRoll

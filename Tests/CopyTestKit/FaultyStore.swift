@@ -19,7 +19,9 @@ public final class FaultyStore: SessionStore {
     private static let died = StoreFailure(.failed, "The worker died here.", place: "simulated")
 
     /// Passed on.
-    public func subjects() async throws(StoreFailure) -> [SubjectName] { try await store.subjects() }
+    public func subjects() async throws(StoreFailure) -> [SubjectName] {
+        try await store.subjects()
+    }
 
     /// Passed on.
     public func load(_ subject: SubjectName) async throws(StoreFailure) -> SubjectRecord {
@@ -51,7 +53,9 @@ public final class FaultyStore: SessionStore {
     }
 
     /// Passed on.
-    public func outbox(after position: Int64, limit: Int) async throws(StoreFailure) -> [OutboxRecord] {
+    public func outbox(after position: Int64, limit: Int) async throws(StoreFailure)
+        -> [OutboxRecord]
+    {
         try await store.outbox(after: position, limit: limit)
     }
 

@@ -13,7 +13,8 @@ public final class SimulatedBroker: Sendable {
         var reader: CheckedContinuation<Delivery?, Never>?
         var published: [OutgoingMessage] = []
         var deadLetters: [OutgoingMessage] = []
-        var watchers: [(count: @Sendable ([OutgoingMessage]) -> Bool, CheckedContinuation<Void, Never>)] = []
+        var watchers:
+            [(count: @Sendable ([OutgoingMessage]) -> Bool, CheckedContinuation<Void, Never>)] = []
     }
 
     private let state = Mutex(State())
@@ -51,7 +52,9 @@ public final class SimulatedBroker: Sendable {
     /// A new worker connects: what the last one left unsettled comes again, in its old order.
     public func reconnect() {
         state.withLock { state in
-            let back = state.unsettled.sorted { $0.key < $1.key }.map { ($0.value, redelivered: true) }
+            let back = state.unsettled.sorted { $0.key < $1.key }.map {
+                ($0.value, redelivered: true)
+            }
             state.waiting = back + state.waiting
             state.unsettled = [:]
             state.epoch += 1

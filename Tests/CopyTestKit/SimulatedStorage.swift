@@ -63,7 +63,9 @@ public final class SimulatedStorage: StoragePort {
     /// What is there of these volumes.
     public func report(on volumes: [VolumeID]) async throws(StorageFailure) -> StorageReport {
         state.withLock { state in
-            let found = volumes.compactMap { id in state.volumes[id].map { (id, state.report(id, $0)) } }
+            let found = volumes.compactMap { id in
+                state.volumes[id].map { (id, state.report(id, $0)) }
+            }
             return StorageReport(
                 systems: state.systems, volumes: Dictionary(found, uniquingKeysWith: { a, _ in a }))
         }
@@ -164,7 +166,8 @@ extension SimulatedStorage.State {
             for id in ids { volumes[VolumeID(storage: system, local: id)] = nil }
         case .expandVolumes(let system, let expansions):
             for expansion in expansions {
-                volumes[VolumeID(storage: system, local: expansion.id)]?.capacity = expansion.capacity
+                volumes[VolumeID(storage: system, local: expansion.id)]?.capacity =
+                    expansion.capacity
             }
         case .setSafeguardedCapacity(let system, let totals):
             for total in totals {
@@ -176,7 +179,8 @@ extension SimulatedStorage.State {
     private mutating func take(_ tag: PointTag, on source: VolumeID) {
         guard var volume = volumes[source], !volume.points.contains(where: { $0.tag == tag })
         else { return }
-        volume.points.append(PointReport(tag: tag, time: tag.backup.time, capacity: volume.capacity))
+        volume.points.append(
+            PointReport(tag: tag, time: tag.backup.time, capacity: volume.capacity))
         volumes[source] = volume
     }
 }

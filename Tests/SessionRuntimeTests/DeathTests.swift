@@ -34,8 +34,9 @@ struct DeathTests {
             #expect(outcomes.count == 1, "command \(number), \(place)")
             #expect(outcomes.first?["outcome"]?.text == "completed", "command \(number), \(place)")
         }
-        #expect(try world.events()["payroll"]!.filter {
-            $0["type"]?.text == "stillpoint.backup.created"
-        }.count == 2, "\(place)")
+        #expect(
+            try world.events()["payroll"]!.filter {
+                $0["type"]?.text == "stillpoint.backup.created"
+            }.count == 2, "\(place)")
     }
 }

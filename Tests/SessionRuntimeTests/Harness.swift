@@ -40,9 +40,11 @@ final class Harness: Sendable {
         storage.plan(faults)
         broker.reconnect()
         let worker = Worker(
-            configuration: WorkerConfiguration(instance: "test", eventExchange: "stillpoint.events"),
+            configuration: WorkerConfiguration(
+                instance: "test", eventExchange: "stillpoint.events"),
             source: broker, publisher: broker, store: FaultyStore(store, faults: faults),
-            storage: storage, clock: clock, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            storage: storage, clock: clock,
+            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await worker.run(ready: {}) }
             group.addTask {
@@ -60,7 +62,9 @@ final class Harness: Sendable {
         for message in broker.published where message.exchange == "stillpoint.events" {
             let event = try JSONNode(document: message.body)
             let id = try #require(event["id"]?.text)
-            if seen.insert(id).inserted { events[event["subject"]?.text ?? "", default: []].append(event) }
+            if seen.insert(id).inserted {
+                events[event["subject"]?.text ?? "", default: []].append(event)
+            }
         }
         return events
     }

@@ -31,10 +31,15 @@ struct LifeTests {
         try await world.run()
         let replies = try world.replies("answers")
         #expect(replies.count == 3)
-        #expect(replies.allSatisfy { $0["duplicate"]?.bool == true && $0["outcome"]?.text == "completed" })
+        #expect(
+            replies.allSatisfy {
+                $0["duplicate"]?.bool == true && $0["outcome"]?.text == "completed"
+            })
         #expect(replies.allSatisfy { $0["result"]?["backupId"]?.text == "1795226400" })
         #expect(try world.outcomes("3").count == 1)
-        let taken = world.storage.effects.filter { if case .takePoints = $0 { true } else { false } }
+        let taken = world.storage.effects.filter {
+            if case .takePoints = $0 { true } else { false }
+        }
         #expect(taken.count == 1)
     }
 
@@ -47,7 +52,10 @@ struct LifeTests {
         try await world.run()
         let reply = try #require(try world.replies("answers").first)
         #expect(reply["refusals"]?[0]?["code"]?.text == "command-id-reused")
-        #expect(try world.events()["payroll"]!.contains { $0["type"]?.text == "stillpoint.session.deleted" } == false)
+        #expect(
+            try world.events()["payroll"]!.contains {
+                $0["type"]?.text == "stillpoint.session.deleted"
+            } == false)
     }
 
     @Test("a dry run says what would be done and does nothing")
@@ -73,7 +81,9 @@ struct LifeTests {
         #expect(world.broker.published.contains { $0.routingKey == "_.command.refused" })
     }
 
-    @Test("points that roll off make the backup unrecoverable, and with the option it expires for all")
+    @Test(
+        "points that roll off make the backup unrecoverable, and with the option it expires for all"
+    )
     func rollOff() async throws {
         let world = Harness()
         for command in Life.commands.prefix(4) { world.send(command) }
@@ -93,7 +103,8 @@ struct LifeTests {
         world.send(Life.commands[0])
         world.send(Life.commands[1])
         world.send(
-            #"{"id":"v","command":"DeleteVolumes","storage":"box1","parameters":{"volumes":["0100"]}}"#)
+            #"{"id":"v","command":"DeleteVolumes","storage":"box1","parameters":{"volumes":["0100"]}}"#
+        )
         try await world.run()
         let added = try world.outcomes("2").first?["outcome"]?.text == "completed"
         let deleted = try world.outcomes("v").first?["outcome"]?.text == "completed"

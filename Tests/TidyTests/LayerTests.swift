@@ -22,7 +22,10 @@ private let layers: [String: Set<String>] = [
         "FoundationEssentials", "Logging", "DequeModule", "Synchronization",
     ],
     "AMQPBroker": ["MessagePort", "CRabbitMQ", "CopyModel", "Glibc", "Synchronization"],
-    "SQLiteStore": ["SessionStore", "CopyModel", "GRDB", "GRDBSQLite", "Glibc", "Synchronization", "FoundationEssentials", "Foundation"],
+    "SQLiteStore": [
+        "SessionStore", "CopyModel", "GRDB", "GRDBSQLite", "Glibc", "Synchronization",
+        "FoundationEssentials", "Foundation",
+    ],
     "EmbeddedStorage": ["StoragePort", "TrackStore", "CopyModel", "Glibc", "Synchronization"],
     "NBDServer": ["TrackStore", "Glibc", "Synchronization"],
     "ConsoleText": ["CommandSchema", "CopyModel"],
@@ -56,10 +59,14 @@ struct LayerTests {
     private static func module(imported line: String) -> String? {
         let words = line.split(separator: " ").map(String.init)
         guard let index = words.firstIndex(of: "import"), index + 1 < words.count,
-            words[..<index].allSatisfy({ $0.hasPrefix("@") || $0 == "public" || $0 == "internal" || $0 == "private" })
+            words[..<index].allSatisfy({
+                $0.hasPrefix("@") || $0 == "public" || $0 == "internal" || $0 == "private"
+            })
         else { return nil }
         let kinds: Set<String> = ["struct", "class", "func", "enum", "protocol", "var"]
-        let name = kinds.contains(words[index + 1]) && index + 2 < words.count ? words[index + 2] : words[index + 1]
+        let name =
+            kinds.contains(words[index + 1]) && index + 2 < words.count
+            ? words[index + 2] : words[index + 1]
         return String(name.prefix { $0 != "." })
     }
 

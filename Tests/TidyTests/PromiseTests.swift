@@ -9,14 +9,16 @@ struct PromiseTests {
     /// Raise or lower it in the commit that adds or removes one, with its proof above the line.
     private static let pinned = 0
 
-    @Test("every unchecked promise has its proof in the comment above it, and their number is pinned")
+    @Test(
+        "every unchecked promise has its proof in the comment above it, and their number is pinned")
     func promises() {
         var count = 0
         for file in tree.files where file.isProduct {
             for (number, line) in file.lines.enumerated() {
                 let code = line.components(separatedBy: "//")[0]
-                guard code.contains("@unchecked Sendable") || code.contains("nonisolated(unsafe)")
-                    || code.contains("unsafeBitCast")
+                guard
+                    code.contains("@unchecked Sendable") || code.contains("nonisolated(unsafe)")
+                        || code.contains("unsafeBitCast")
                 else { continue }
                 count += 1
                 let above = number > 0 ? file.lines[number - 1].drop { $0 == " " } : ""

@@ -44,7 +44,9 @@ struct SizeTests {
                     !code.hasPrefix("public extension")
                 else { continue }
                 var above = number - 1
-                while above >= 0, file.lines[above].drop(while: { $0 == " " }).hasPrefix("@") { above -= 1 }
+                while above >= 0, file.lines[above].drop(while: { $0 == " " }).hasPrefix("@") {
+                    above -= 1
+                }
                 let documented = above >= 0 && file.lines[above].drop { $0 == " " }.hasPrefix("///")
                 #expect(documented, "\(file.path):\(number + 1) \(code.prefix(60))")
             }

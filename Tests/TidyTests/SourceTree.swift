@@ -49,13 +49,19 @@ struct FunctionSpan {
         var spans: [FunctionSpan] = []
         for (index, line) in lines.enumerated() {
             let code = line.drop { $0 == " " }
-            let isFunction = code.range(
-                of: #"^(@\w+ |public |package |private |fileprivate |static |mutating |override |nonisolated |final |consuming |convenience )*(func |init[?(<]|deinit )"#,
-                options: .regularExpression) != nil
+            let isFunction =
+                code.range(
+                    of:
+                        #"^(@\w+ |public |package |private |fileprivate |static |mutating |override |nonisolated |final |consuming |convenience )*(func |init[?(<]|deinit )"#,
+                    options: .regularExpression) != nil
             guard isFunction else { continue }
             let indent = String(repeating: " ", count: line.count - code.count)
-            guard let end = lines[index...].firstIndex(where: { $0 == indent + "}" }) else { continue }
-            spans.append(FunctionSpan(name: String(code.prefix(60)), line: index + 1, length: end - index + 1))
+            guard let end = lines[index...].firstIndex(where: { $0 == indent + "}" }) else {
+                continue
+            }
+            spans.append(
+                FunctionSpan(
+                    name: String(code.prefix(60)), line: index + 1, length: end - index + 1))
         }
         return spans
     }

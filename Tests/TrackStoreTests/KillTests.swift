@@ -10,9 +10,7 @@ struct KillTests {
     private static let volumes = ["0100", "0101"]
 
     private static func childPath() -> String? {
-        var path = [UInt8](repeating: 0, count: 4096)
-        let length = path.withUnsafeMutableBytes { readlink("/proc/self/exe", $0.baseAddress, 4096) }
-        let own = String(decoding: path.prefix(max(length, 0)), as: UTF8.self)
+        let own = linkTarget("/proc/self/exe")
         for program in [own] + CommandLine.arguments {
             guard let slash = program.lastIndex(of: "/") else { continue }
             let child = program[..<slash] + "/track-crash-child"
@@ -30,8 +28,8 @@ struct KillTests {
         posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
         posix_spawn_file_actions_addclose(&actions, ends[0])
         defer { posix_spawn_file_actions_destroy(&actions) }
-        var arguments: [UnsafeMutablePointer<CChar>?] =
-            [child, directory, "\(first)", "\(Self.blocks)"].map { strdup($0) } + [nil]
+        let words: [String] = [child, directory, "\(first)", "\(Self.blocks)"]
+        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
         defer { for argument in arguments { free(argument) } }
         var process: pid_t = 0
         guard posix_spawn(&process, child, &actions, nil, &arguments, environ) == 0 else { return [] }

@@ -167,3 +167,10 @@ extension TrackStore {
 func environmentNumber(_ name: String, default number: Int) -> Int {
     getenv(name).flatMap { Int(String(cString: $0)) } ?? number
 }
+
+/// Where a symbolic link leads.
+func linkTarget(_ path: String) -> String {
+    var target = [CChar](repeating: 0, count: 4096)
+    let length = readlink(path, &target, target.count)
+    return String(decoding: target.prefix(max(length, 0)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}

@@ -22,11 +22,7 @@ final class FaultyIO: BlockIO {
     init(_ faults: Faults) { self.faults = faults }
 
     private func isSave(_ file: Int32) -> Bool {
-        var path = [UInt8](repeating: 0, count: 4096)
-        let length = path.withUnsafeMutableBytes { bytes in
-            readlink("/proc/self/fd/\(file)", bytes.baseAddress, 4096)
-        }
-        return String(decoding: path.prefix(max(length, 0)), as: UTF8.self).contains("/saves/")
+        linkTarget("/proc/self/fd/\(file)").contains("/saves/")
     }
 
     func perform(_ operations: inout [BlockOperation]) {

@@ -48,11 +48,16 @@ enum HealthPages {
     static func troubles(_ vitals: Vitals) -> [String] {
         var troubles: [String] = []
         if !vitals.isReady() { troubles.append("sessions are still being loaded") }
-        for (name, health) in [("consuming", vitals.consuming()), ("publishing", vitals.publishing())] {
+        for (name, health) in [
+            ("consuming", vitals.consuming()), ("publishing", vitals.publishing()),
+        ] {
             if !health.connected {
-                troubles.append("\(name): no connection to the broker: \(health.lastError ?? "not yet")")
+                troubles.append(
+                    "\(name): no connection to the broker: \(health.lastError ?? "not yet")")
             }
-            if let reason = health.blocked { troubles.append("\(name): blocked by the broker: \(reason)") }
+            if let reason = health.blocked {
+                troubles.append("\(name): blocked by the broker: \(reason)")
+            }
         }
         return troubles
     }
@@ -82,7 +87,8 @@ enum SessionsPage {
         writer.member("copying", session.copying)
         writer.member("error", session.error)
         writer.member("copySets", session.copySets)
-        writer.member("newestRecoverableBackup", orNull: session.newestRecoverableBackup?.description)
+        writer.member(
+            "newestRecoverableBackup", orNull: session.newestRecoverableBackup?.description)
         writer.member("revision", session.revision)
         writer.closeObject()
     }

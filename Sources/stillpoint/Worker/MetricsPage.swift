@@ -8,16 +8,22 @@ enum MetricsPage {
         let reading = vitals.meters.reading
         var page = Page()
         commands(reading, on: &page)
-        page.family("stillpoint_events_published_total", "counter", "Messages that the broker confirmed.")
+        page.family(
+            "stillpoint_events_published_total", "counter", "Messages that the broker confirmed.")
         page.sample("stillpoint_events_published_total", reading.published)
-        page.family("stillpoint_events_republished_total", "counter", "Publishes that had to be repeated.")
+        page.family(
+            "stillpoint_events_republished_total", "counter", "Publishes that had to be repeated.")
         page.sample("stillpoint_events_republished_total", reading.republished)
-        page.family("stillpoint_outbox_owed", "gauge", "Messages owed to the broker, up to one batch.")
+        page.family(
+            "stillpoint_outbox_owed", "gauge", "Messages owed to the broker, up to one batch.")
         page.sample("stillpoint_outbox_owed", reading.owed)
-        page.family("stillpoint_commit_retries_total", "counter", "Commits retried on a full store.")
+        page.family(
+            "stillpoint_commit_retries_total", "counter", "Commits retried on a full store.")
         page.sample("stillpoint_commit_retries_total", reading.commitRetries)
-        page.family("stillpoint_broker_connected", "gauge", "1 while a channel to the broker is open.")
-        page.family("stillpoint_broker_connections_total", "counter", "Connections opened to the broker.")
+        page.family(
+            "stillpoint_broker_connected", "gauge", "1 while a channel to the broker is open.")
+        page.family(
+            "stillpoint_broker_connections_total", "counter", "Connections opened to the broker.")
         broker("consume", vitals.consuming(), on: &page)
         broker("publish", vitals.publishing(), on: &page)
         for hosts in vitals.hosts() { nbd(hosts, on: &page) }
@@ -30,9 +36,11 @@ enum MetricsPage {
         page.sample(name, reading.commands.completed, ["outcome": "completed"])
         page.sample(name, reading.commands.refused, ["outcome": "refused"])
         page.sample(name, reading.commands.failed, ["outcome": "failed"])
-        page.family("stillpoint_command_repeats_total", "counter", "Commands answered from the inbox.")
+        page.family(
+            "stillpoint_command_repeats_total", "counter", "Commands answered from the inbox.")
         page.sample("stillpoint_command_repeats_total", reading.commands.duplicates)
-        page.family("stillpoint_dead_letters_total", "counter", "Messages sent to the dead letters.")
+        page.family(
+            "stillpoint_dead_letters_total", "counter", "Messages sent to the dead letters.")
         page.sample("stillpoint_dead_letters_total", reading.commands.deadLetters)
         let duration = "stillpoint_command_duration_seconds"
         page.family(duration, "histogram", "From the delivery of a command to its outcome.")
@@ -62,7 +70,9 @@ struct Page {
         line("# TYPE \(name) \(type)")
     }
 
-    mutating func sample(_ name: String, _ value: UInt64, _ labels: KeyValuePairs<String, String> = [:]) {
+    mutating func sample(
+        _ name: String, _ value: UInt64, _ labels: KeyValuePairs<String, String> = [:]
+    ) {
         let pairs = labels.map { "\($0.key)=\"\($0.value)\"" }.joined(separator: ",")
         line(pairs.isEmpty ? "\(name) \(value)" : "\(name){\(pairs)} \(value)")
     }
@@ -86,6 +96,7 @@ extension MetricsPage {
         page.sample("stillpoint_nbd_errors_total", UInt64(report.errors))
         page.family("stillpoint_nbd_bytes_total", "counter", "Bytes moved for hosts.")
         page.sample("stillpoint_nbd_bytes_total", UInt64(report.bytesRead), ["direction": "read"])
-        page.sample("stillpoint_nbd_bytes_total", UInt64(report.bytesWritten), ["direction": "written"])
+        page.sample(
+            "stillpoint_nbd_bytes_total", UInt64(report.bytesWritten), ["direction": "written"])
     }
 }

@@ -50,7 +50,8 @@ struct WorkerCommand: AsyncParsableCommand {
                 site.reload { try options.load() }
             } else {
                 ServiceNotice.send("STOPPING=1")
-                site.log.notice("stopping: finishing what was taken", metadata: ["signal": "\(number)"])
+                site.log.notice(
+                    "stopping: finishing what was taken", metadata: ["signal": "\(number)"])
                 site.worker.drain()
             }
         }

@@ -50,7 +50,8 @@ final class WorkerSite: Sendable {
         } catch let error as BrokerError {
             throw SiteProblem(sentence: "broker: \(error.place): \(error.message)", status: 2)
         } catch let error as StoreFailure {
-            throw SiteProblem(sentence: "store.sqlite: \(error.place): \(error.message)", status: 73)
+            throw SiteProblem(
+                sentence: "store.sqlite: \(error.place): \(error.message)", status: 73)
         } catch let error as StorageFailure {
             throw SiteProblem(
                 sentence: "storage: \(error.subject): \(error.message) \(error.remedy)", status: 73)
@@ -152,7 +153,8 @@ final class WorkerSite: Sendable {
         quiet.logLevel = .critical
         let application = Application(
             router: HealthPages.router(vitals),
-            configuration: .init(address: .hostname(address.host, port: address.port)), logger: quiet)
+            configuration: .init(address: .hostname(address.host, port: address.port)),
+            logger: quiet)
         do {
             try await application.run()
         } catch is CancellationError {
@@ -198,7 +200,8 @@ extension Configuration {
             try BrokerEndpoint(
                 uri: broker.uri,
                 tls: BrokerTLSFiles(
-                    ca: broker.tlsAuthority, certificate: broker.tlsCertificate, key: broker.tlsKey))
+                    ca: broker.tlsAuthority, certificate: broker.tlsCertificate, key: broker.tlsKey)
+            )
         }
     }
 }

@@ -1,0 +1,71 @@
+#!/usr/bin/python3
+"""A backup of 1, 100, 1,000 and 10,000 volumes under host writes: what the hosts feel, and the whole
+time, beside a qemu-storage-daemon transaction of as many backup jobs.
+
+  backup_stall.py [COUNTS 1,100,1000,10000] [BACKUPS 5]
+
+Hosts: four connections, each writing 4 KiB at depth 1 at random places of random volumes. Stall = the
+latency of the writes under way within a backup (from its decision to its outcome), beside the writes of
+the two seconds before the first backup.
+"""
+import subprocess, sys, time
+from datetime import datetime
+from bench_site import Site, compile_c, median, HERE
+from qemu import transaction_seconds
+
+counts = [int(c) for c in (sys.argv[1] if len(sys.argv) > 1 else "1,100,1000,10000").split(",")]
+backups = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+
+
+def seconds(text):
+    return datetime.fromisoformat(text).timestamp()
+
+
+def measure(stall, count):
+    site = Site()
+    try:
+        site.start()
+        volumes = ",".join('{"id":"%04x","capacity":"64MiB","safeguardedMultiplier":4}' % n for n in range(count))
+        site.send("CreateVolumes", "box1", f"volumes=[{volumes}]")
+        site.send("CreateSession", "all", "type=SafeguardedCopy")
+        sets = ",".join('{"H1":"box1:%04x"}' % n for n in range(count))
+        site.send("AddCopySets", "all", f"copySets=[{sets}]")
+        exports = [f"box1:{n:04x}" for n in range(0, count, max(1, count // 16))][:16]
+        log = site.directory / "writes.log"
+        words = [stall, "-p", str(site.nbd), "-j", "4", "-d", str(4 + 2 * backups), "-l", str(log)]
+        for export in exports:
+            words += ["-e", export]
+        writers = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        began = time.time()
+        time.sleep(3)
+        windows = []
+        for _ in range(backups):
+            outcome = site.send("Backup", "all")
+            windows.append((seconds(outcome["startedAt"]), seconds(outcome["finishedAt"])))
+            time.sleep(1)
+        writers.wait()
+        writes = [tuple(map(float, line.split()[:2])) for line in log.read_text().splitlines()]
+        return windows, writes, began
+    finally:
+        site.close()
+
+
+def percentile(values, share):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+def main():
+    stall = compile_c(HERE / "clients/stall.c", "-lnbd", "-pthread")
+    print("volumes  whole ms  stall p50/p99/max ms   before p50/p99/max ms   QEMU transaction ms")
+    for count in counts:
+        windows, writes, began = measure(stall, count)
+        inside = [us / 1000 for at, us in writes if any(at + us / 1e6 >= a and at <= b for a, b in windows)]
+        before = [us / 1000 for at, us in writes if began + 1 < at < windows[0][0] - 0.1]
+        peer = median([transaction_seconds(count, Site.place()) for _ in range(3)]) * 1000 if count <= 1000 else float("nan")
+        whole = median([(b - a) * 1000 for a, b in windows])
+        show = lambda values: "/".join(f"{percentile(values, s):.2f}" for s in (0.5, 0.99, 1.0))
+        print(f"{count:7d}  {whole:8.1f}  {show(inside):22s} {show(before):22s}  {peer:.1f}  ({len(inside)} writes inside)", flush=True)
+
+
+main()
