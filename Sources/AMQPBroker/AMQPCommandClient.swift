@@ -52,12 +52,12 @@ public struct AMQPCommandClient: Sendable {
             correlation: message.properties.correlationID ?? message.properties.messageID,
             place: message.exchange.isEmpty
                 ? "queue \(message.routingKey)" : "exchange \(message.exchange)")
-        let sent = ContinuousClock.now
+        let sent = Moment.now
         while !(wait.confirmed && (limit == nil || wait.reply != nil)) {
             while let event = try connection.nextEvent() { try wait.note(event) }
             if wait.confirmed, limit == nil || wait.reply != nil { break }
             let end = sent + (wait.confirmed ? (limit ?? .zero) : confirmTimeout)
-            let left = end - ContinuousClock.now
+            let left = end - Moment.now
             guard left > .zero else { throw wait.overdue(confirmTimeout, limit) }
             _ = Readiness.wait(
                 socket: connection.descriptor, wakeUp: wakeUp,

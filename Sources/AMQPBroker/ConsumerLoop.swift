@@ -84,7 +84,7 @@ final class ConsumerLoop: Sendable {
             // A tag of a lost connection cannot be settled: after a drain there is nothing left to
             // do.
             if closing || draining { break }
-            let began = ContinuousClock.now
+            let began = Moment.now
             do throws(BrokerError) {
                 if failure?.code == .notFound { try declareAgain() }
                 try live(&place)
@@ -96,7 +96,7 @@ final class ConsumerLoop: Sendable {
                 buffer.discard()
                 firstAttempt.done(error)
             }
-            if ContinuousClock.now - began > .seconds(5) { backoff.reset() }
+            if Moment.now - began > .seconds(5) { backoff.reset() }
             pause(backoff.next())
         }
         health.down(nil)
@@ -188,9 +188,9 @@ final class ConsumerLoop: Sendable {
     }
 
     private func pause(_ duration: Duration) {
-        let end = ContinuousClock.now + duration
+        let end = Moment.now + duration
         while !mailbox.withLock({ $0.draining || $0.closing }) {
-            let left = end - ContinuousClock.now
+            let left = end - Moment.now
             guard left > .zero else { return }
             _ = Readiness.wait(socket: nil, wakeUp: wakeUp, atMost: left)
             // Settlements that come now are for a lost connection.

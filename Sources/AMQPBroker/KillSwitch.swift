@@ -10,7 +10,7 @@ import Synchronization
 final class KillSwitch: Sendable {
     private struct State {
         var descriptor: Int32?
-        var writingSince: ContinuousClock.Instant?
+        var writingSince: Moment?
     }
 
     private let state = Mutex(State())
@@ -27,17 +27,17 @@ final class KillSwitch: Sendable {
 
     /// The connection's thread: a write that may block begins or has ended.
     func writing(_ begins: Bool) {
-        let now = ContinuousClock.now
+        let now = Moment.now
         state.withLock { $0.writingSince = begins ? now : nil }
     }
 
     /// When the present write, if there is one, will count as stuck.
-    func stuck(after patience: Duration) -> ContinuousClock.Instant? {
+    func stuck(after patience: Duration) -> Moment? {
         state.withLock { state in state.writingSince.map { $0 + patience } }
     }
 
     /// Shuts the socket down if a write has lasted longer than this.
-    func shutDown(after patience: Duration, now: ContinuousClock.Instant) {
+    func shutDown(after patience: Duration, now: Moment) {
         state.withLock { state in
             guard let descriptor = state.descriptor, let since = state.writingSince,
                 since + patience <= now

@@ -27,7 +27,7 @@ struct PublishBook<Ticket> {
         var verdicts: [PublishVerdict?]
         var open: Int
         var sent = 0
-        var deadline: ContinuousClock.Instant
+        var deadline: Moment
     }
 
     private struct Entry {
@@ -51,7 +51,7 @@ struct PublishBook<Ticket> {
     var isEmpty: Bool { calls.isEmpty }
 
     /// The earliest deadline of an unanswered call.
-    var deadline: ContinuousClock.Instant? { calls.first.flatMap { $0 }?.deadline }
+    var deadline: Moment? { calls.first.flatMap { $0 }?.deadline }
 
     /// True where a message waits that the window has room for.
     var canSend: Bool { ledger.outstanding < window && hasUnsent }
@@ -62,7 +62,7 @@ struct PublishBook<Ticket> {
     ///
     /// An empty one is answered at once.
     mutating func accept(
-        _ messages: [OutgoingMessage], ticket: Ticket, deadline: ContinuousClock.Instant
+        _ messages: [OutgoingMessage], ticket: Ticket, deadline: Moment
     ) {
         guard !messages.isEmpty else {
             settled.append(SettledCall(ticket: ticket, verdicts: []))
@@ -144,7 +144,7 @@ struct PublishBook<Ticket> {
     }
 
     /// Gives up every call whose deadline has come, and whatever stands behind it unsent.
-    mutating func expire(at now: ContinuousClock.Instant, reason: String) {
+    mutating func expire(at now: Moment, reason: String) {
         var end = firstCall
         for position in 0..<calls.count {
             guard let call = calls[position] else { continue }

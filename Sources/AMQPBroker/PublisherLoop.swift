@@ -63,7 +63,7 @@ final class PublisherLoop: Sendable {
 
     /// Takes a call in; the ticket is resumed with its verdicts by the deadline at the latest.
     func accept(_ messages: [OutgoingMessage], _ ticket: Ticket) {
-        let deadline = ContinuousClock.now + patience
+        let deadline = Moment.now + patience
         let (wakesThread, wakesWatch, settled) = state.withLock { state in
             guard !state.closing else {
                 let verdict = PublishVerdict.unconfirmed(reason: "the publisher is closed")
@@ -103,13 +103,13 @@ final class PublisherLoop: Sendable {
     private func run() {
         var backoff = Backoff(random: random)
         while !isDone() {
-            let began = ContinuousClock.now
+            let began = Moment.now
             do throws(BrokerError) {
                 try live()
             } catch {
                 health.down(error)
                 firstAttempt.done(error)
-                if ContinuousClock.now - began > .seconds(5) { backoff.reset() }
+                if Moment.now - began > .seconds(5) { backoff.reset() }
                 pause(backoff.next())
             }
         }
@@ -243,9 +243,9 @@ final class PublisherLoop: Sendable {
     }
 
     private func pause(_ duration: Duration) {
-        let end = ContinuousClock.now + duration
+        let end = Moment.now + duration
         while !isDone() {
-            let left = end - ContinuousClock.now
+            let left = end - Moment.now
             guard left > .zero else { return }
             _ = Readiness.wait(socket: nil, wakeUp: wakeUp, atMost: left)
         }
@@ -255,7 +255,7 @@ final class PublisherLoop: Sendable {
 
     private func watch() {
         while true {
-            let now = ContinuousClock.now
+            let now = Moment.now
             let reason = overdueReason()
             killSwitch.shutDown(after: patience, now: now)
             let stuck = killSwitch.stuck(after: patience)
@@ -270,7 +270,7 @@ final class PublisherLoop: Sendable {
             // The connection's thread waits for the last call to be answered.
             if closing { wakeUp.signal() }
             _ = Readiness.wait(
-                socket: nil, wakeUp: watchWakeUp, atMost: next.map { $0 - ContinuousClock.now })
+                socket: nil, wakeUp: watchWakeUp, atMost: next.map { $0 - Moment.now })
         }
     }
 

@@ -41,19 +41,27 @@ public struct Timestamp: Hashable, Sendable, Comparable, Codable, CustomStringCo
             day -= 1
         }
         let (year, month, dayOfMonth) = CivilDate.from(daysSince1970: day)
-        var text = ""
-        text.reserveCapacity(24)
-        text += padded(year, 4) + "-" + padded(month, 2) + "-" + padded(dayOfMonth, 2) + "T"
-        text +=
-            padded(second / 3600, 2) + ":" + padded(second / 60 % 60, 2) + ":"
-            + padded(second % 60, 2)
-        if withMilliseconds { text += "." + padded(milliseconds - seconds * 1000, 3) }
-        return text + "Z"
-    }
-
-    private func padded(_ value: Int64, _ width: Int) -> String {
-        let digits = String(value)
-        return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
+        let fraction = milliseconds - seconds * 1000
+        return String(unsafeUninitializedCapacity: 24) { bytes in
+            var place = 0
+            func put(_ value: Int64, _ width: Int, then separator: Unicode.Scalar) {
+                var rest = value
+                for index in stride(from: place + width - 1, through: place, by: -1) {
+                    bytes[index] = UInt8(ascii: "0") + UInt8(rest % 10)
+                    rest /= 10
+                }
+                bytes[place + width] = UInt8(ascii: separator)
+                place += width + 1
+            }
+            put(year, 4, then: "-")
+            put(month, 2, then: "-")
+            put(dayOfMonth, 2, then: "T")
+            put(second / 3600, 2, then: ":")
+            put(second / 60 % 60, 2, then: ":")
+            put(second % 60, 2, then: withMilliseconds ? "." : "Z")
+            if withMilliseconds { put(fraction, 3, then: "Z") }
+            return place
+        }
     }
 }
 

@@ -8,6 +8,7 @@ extension CopyRules {
     ) -> Decision {
         var ladder = ladder
         let known = Set(session.copySets.map(\.h1))
+        let asked = Set(sets.map(\.h1))
         var recoveryVolumes = Set(session.copySets.compactMap(\.r1))
         for set in sets {
             ladder.require(
@@ -18,7 +19,7 @@ extension CopyRules {
             ladder.add(unknownVolumes(of: set, facts.storage))
             guard let r1 = set.r1 else { continue }
             ladder.require(
-                r1 != set.h1 && !known.contains(r1) && !sets.contains { $0.h1 == r1 },
+                !known.contains(r1) && !asked.contains(r1),
                 Refusal(
                     .volumeInUse, "\(r1) is a host volume (H1) of this session.",
                     subject: "R1 \(r1)",

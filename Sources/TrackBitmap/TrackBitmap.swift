@@ -2,14 +2,15 @@ import Synchronization
 
 /// A set of tracks that many threads test and change at once, one bit a track.
 ///
-/// It is cut into pages of 32,768 tracks (4 KiB of bits, 2 GiB of volume). A page exists only once it
-/// differs from the state in which the bitmap began, so that a bitmap of any size is made in the time it
-/// takes to clear one word per 2 GiB. Pages that changed are handed out to be made durable.
+/// It is cut into pages of 32,768 tracks (4 KiB of bits, 2 GiB of volume). A page exists only once
+/// it differs from the state in which the bitmap began, so that a bitmap of any size is made in the
+/// time it takes to clear one word per 2 GiB. Pages that changed are handed out to be made durable.
 ///
 /// Membership is atomic bit by bit: `remove` orders everything its thread did before it ahead of
 /// whatever another thread does after `contains` told it that the track is gone.
-// Sendable: `table` is set once in `init`; its cells and the pages' words are atomics that are only
-// reached through atomic operations, and a page, once published, lives until `deinit`.
+///
+/// Sendable: `table` is set once in `init`; its cells and the pages' words are atomics that are
+/// only reached through atomic operations, and a page, once published, lives until `deinit`.
 public final class TrackBitmap: @unchecked Sendable {
     /// Tracks of one page.
     public static let pageTracks = 32_768
@@ -117,8 +118,9 @@ public final class TrackBitmap: @unchecked Sendable {
     }
 }
 
-// Making pages durable. A page is named as changed until it is taken; whoever takes it copies its bits
-// afterwards, so a change that comes in between is in the copy or names the page again, or both.
+// Making pages durable. A page is named as changed until it is taken; whoever takes it copies its
+// bits afterwards, so a change that comes in between is in the copy or names the page again, or
+// both.
 extension TrackBitmap {
     /// The pages changed since they were last taken.
     public func takeChangedPages() -> [Int] {

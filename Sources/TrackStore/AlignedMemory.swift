@@ -1,10 +1,11 @@
 import Glibc
 import TrackBitmap
 
-/// Memory that direct I/O accepts: aligned to a block, touched once when made, kept until the owner goes.
+/// Memory that direct I/O accepts: aligned to a block, touched once when made, kept until the owner
+/// goes.
 ///
-/// First touch of memory is slow on virtual machines (the host faults it in), so a channel makes its
-/// buffers once and uses them over and over.
+/// First touch of memory is slow on virtual machines (the host faults it in), so a channel makes
+/// its buffers once and uses them over and over.
 final class AlignedMemory {
     let start: UnsafeMutableRawPointer
     let count: Int

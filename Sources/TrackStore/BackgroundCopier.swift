@@ -2,12 +2,12 @@ import Glibc
 import Synchronization
 import TrackBitmap
 
-/// Fills targets with the tracks that they do not hold yet, and sees to it that a relationship whose last
-/// track has come over counts as drained only once that is durable.
+/// Fills targets with the tracks that they do not hold yet, and sees to it that a relationship
+/// whose last track has come over counts as drained only once that is durable.
 ///
-/// A copy changes no volume's content, so it saves nothing. It takes the tracks it copies as a host's
-/// write would, so the two exclude each other track by track. Relationships take turns, a run of tracks
-/// each.
+/// A copy changes no volume's content, so it saves nothing. It takes the tracks it copies as a
+/// host's write would, so the two exclude each other track by track. Relationships take turns, a
+/// run of tracks each.
 final class BackgroundCopier: Sendable {
     private struct Work {
         var relationships: [Relationship] = []
@@ -61,7 +61,9 @@ final class BackgroundCopier: Sendable {
 
     /// The relationship reads its point no more.
     func unpin(_ relationship: Relationship) {
-        guard !relationship.isDrained.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        guard !relationship.isDrained.exchange(true, ordering: .acquiringAndReleasing) else {
+            return
+        }
         relationship.point?.pins.subtract(1, ordering: .acquiringAndReleasing)
     }
 

@@ -20,8 +20,8 @@ package struct BlockOperation {
     package var failure: Int32 = 0
 }
 
-/// The seam between the engine and the disk: everything that touches the content of files goes through
-/// it, so that a simulated or failing disk can stand in. One instance serves one thread.
+/// The seam between the engine and the disk: everything that touches the content of files goes
+/// through it, so that a simulated or failing disk can stand in. One instance serves one thread.
 package protocol BlockIO: AnyObject {
     /// Does all operations, in any order, and returns when all are done.
     func perform(_ operations: inout [BlockOperation])
@@ -41,16 +41,20 @@ package final class PlainIO: BlockIO {
     /// Needs nothing.
     package init() {}
 
+    /// Does them one after the other.
     package func perform(_ operations: inout [BlockOperation]) {
         for index in operations.indices { PlainIO.finish(&operations[index], from: 0) }
     }
 
+    /// `fdatasync`.
     package func sync(_ file: Int32) -> Int32 { PlainIO.sync(file) }
 
+    /// `fallocate`, to make a hole.
     package func punch(_ file: Int32, offset: Int, length: Int) -> Int32 {
         PlainIO.punch(file, offset: offset, length: length)
     }
 
+    /// `fallocate`, to reserve.
     package func reserve(_ file: Int32, offset: Int, length: Int) -> Int32 {
         PlainIO.reserve(file, offset: offset, length: length)
     }
@@ -89,7 +93,9 @@ package final class PlainIO: BlockIO {
 
     static func punch(_ file: Int32, offset: Int, length: Int) -> Int32 {
         // FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
-        while linux_fallocate(file, 0x01 | 0x02, offset, length) != 0 { if errno != EINTR { return errno } }
+        while linux_fallocate(file, 0x01 | 0x02, offset, length) != 0 {
+            if errno != EINTR { return errno }
+        }
         return 0
     }
 

@@ -3,13 +3,13 @@ import TrackBitmap
 
 /// How much old content a volume may keep, and what happens when that is exceeded.
 ///
-/// What is counted is the log's live blocks: saved blocks and batch headers that some point may still
-/// need. When a save would exceed the safeguarded capacity, the volume's oldest points roll off until it
-/// does not, or none is left; a point that a relationship still reads stays, and with it what it needs:
-/// capacity is exceeded then rather than a recovery spoiled.
+/// What is counted is the log's live blocks: saved blocks and batch headers that some point may
+/// still need. When a save would exceed the safeguarded capacity, the volume's oldest points roll
+/// off until it does not, or none is left; a point that a relationship still reads stays, and with
+/// it what it needs: capacity is exceeded then rather than a recovery spoiled.
 extension TrackStore {
-    /// Makes room for so many more blocks. True where points have gone, so that what must be saved may
-    /// have changed. By a host's thread, which has the tracks it writes.
+    /// Makes room for so many more blocks. True where points have gone, so that what must be saved
+    /// may have changed. By a host's thread, which has the tracks it writes.
     func makeRoom(on volume: Volume, blocks: Int) throws(TrackStoreError) -> Bool {
         guard exceeds(volume, blocks) else { return false }
         var tags: [String] = []
@@ -50,8 +50,8 @@ extension TrackStore {
         }
     }
 
-    /// Takes points whose removal is durable out of memory; nothing is saved for them from now on, and
-    /// what only they needed is given back.
+    /// Takes points whose removal is durable out of memory; nothing is saved for them from now on,
+    /// and what only they needed is given back.
     func remove(_ points: [Point], from volume: Volume) {
         let oldest = volume.state.withLock { state in
             state.points.removeAll { point in points.contains { $0 === point } }

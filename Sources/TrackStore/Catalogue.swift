@@ -2,15 +2,16 @@ import CLMDB
 import Glibc
 import Synchronization
 
-/// The store's LMDB environment: what exists, and where saved content lies. The only file that talks to
-/// LMDB.
+/// The store's LMDB environment: what exists, and where saved content lies. The only file that
+/// talks to LMDB.
 ///
-/// Each write transaction is durable when `write` returns; LMDB lets one thread write at a time. Read
-/// transactions see one state and are short: an old one would keep LMDB from reusing space.
-// Sendable: LMDB's environment may be used by any thread; `environment` and `tables` are set once, and
-// the environment is closed when the store has ended all transactions and begins no more.
+/// Each write transaction is durable when `write` returns; LMDB lets one thread write at a time.
+/// Read transactions see one state and are short: an old one would keep LMDB from reusing space.
+// Sendable: LMDB's environment may be used by any thread; `environment` and `tables` are set once,
+// and the environment is closed when the store has ended all transactions and begins no more.
 final class Catalogue: @unchecked Sendable {
-    /// The tables, with how their keys are made (big-endian numbers, so that keys sort as numbers do).
+    /// The tables, with how their keys are made (big-endian numbers, so that keys sort as numbers
+    /// do).
     enum Table: Int, CaseIterable {
         /// A name → a number.
         case meta
@@ -35,8 +36,8 @@ final class Catalogue: @unchecked Sendable {
     private let path: String
     private let isClosed = Atomic<Bool>(false)
 
-    /// Opens the environment in directory `path`, or makes it. `mapSize` bytes of address space bound
-    /// its growth.
+    /// Opens the environment in directory `path`, or makes it. `mapSize` bytes of address space
+    /// bound its growth.
     init(path: String, mapSize: Int) throws(TrackStoreError) {
         var created: OpaquePointer?
         try Self.check(mdb_env_create(&created), "make an index", path)
@@ -63,7 +64,9 @@ final class Catalogue: @unchecked Sendable {
 
     /// Ends all use of the environment. No transaction may be under way; none begins afterwards.
     func close() {
-        if !isClosed.exchange(true, ordering: .sequentiallyConsistent) { mdb_env_close(environment) }
+        if !isClosed.exchange(true, ordering: .sequentiallyConsistent) {
+            mdb_env_close(environment)
+        }
     }
 
     private static func openTables(
@@ -142,8 +145,8 @@ final class Catalogue: @unchecked Sendable {
 }
 
 extension Catalogue {
-    /// One consistent view of the tables; in a write transaction also the way to change them. It ends
-    /// with the value: uncommitted changes are undone then. Bound to the thread that began it.
+    /// One consistent view of the tables; in a write transaction also the way to change them. It
+    /// ends with the value: uncommitted changes are undone then. Bound to the thread that began it.
     struct Transaction: ~Copyable {
         private var transaction: OpaquePointer?
         private let tables: [MDB_dbi]
@@ -194,15 +197,17 @@ extension Catalogue {
             if result != MDB_NOTFOUND { try check(result, "write to the index", path) }
         }
 
-        /// Visits rows in order of key, from the first at or after `start`, until `visit` says false.
-        /// The bytes are valid inside `visit` only.
+        /// Visits rows in order of key, from the first at or after `start`, until `visit` says
+        /// false. The bytes are valid inside `visit` only.
         func scan(
             _ table: Table, from start: UnsafeRawBufferPointer,
-            _ visit: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(TrackStoreError) -> Bool
+            _ visit: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(TrackStoreError) ->
+                Bool
         ) throws(TrackStoreError) {
             var opened: OpaquePointer?
             try check(
-                mdb_cursor_open(transaction, tables[table.rawValue], &opened), "read the index", path)
+                mdb_cursor_open(transaction, tables[table.rawValue], &opened), "read the index",
+                path)
             defer { mdb_cursor_close(opened) }
             var key = MDB_val(start)
             var value = MDB_val()
@@ -216,7 +221,8 @@ extension Catalogue {
             }
         }
 
-        /// Removes the rows whose keys begin with `prefix`, at most `limit`; true where none are left.
+        /// Removes the rows whose keys begin with `prefix`, at most `limit`; true where none are
+        /// left.
         func deleteAll(
             _ table: Table, prefix: [UInt8], limit: Int = .max
         ) throws(TrackStoreError) -> Bool {
@@ -237,7 +243,8 @@ extension Catalogue {
         /// Visits the rows whose keys begin with `prefix`.
         func scan(
             _ table: Table, prefix: [UInt8],
-            _ visit: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(TrackStoreError) -> Bool
+            _ visit: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(TrackStoreError) ->
+                Bool
         ) throws(TrackStoreError) {
             var failure: TrackStoreError?
             prefix.withUnsafeBytes { start in

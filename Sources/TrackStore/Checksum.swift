@@ -13,8 +13,8 @@ enum Checksum {
 
 /// Looking for zeroes.
 enum Zeroes {
-    /// True where all `count` bytes are 0. Comparing memory with itself, shifted by one word, runs at the
-    /// speed of `memcmp` and needs no block of zeroes to compare with.
+    /// True where all `count` bytes are 0. Comparing memory with itself, shifted by one word, runs
+    /// at the speed of `memcmp` and needs no block of zeroes to compare with.
     static func fill(_ start: UnsafeRawPointer, count: Int) -> Bool {
         guard count >= 8 else {
             return UnsafeRawBufferPointer(start: start, count: count).allSatisfy { $0 == 0 }

@@ -62,8 +62,8 @@ extension TrackStore {
         return StoreDescription(volumes: volumes, relationships: relationships)
     }
 
-    /// Some volumes, each with the relationship whose target it is; those that do not exist are left
-    /// out. From any thread. Errors: `closed`.
+    /// Some volumes, each with the relationship whose target it is; those that do not exist are
+    /// left out. From any thread. Errors: `closed`.
     public func describe(
         _ ids: [String]
     ) throws(TrackStoreError) -> [(volume: VolumeDescription, inbound: RelationshipDescription?)] {

@@ -2,8 +2,8 @@ import Synchronization
 import TrackBitmap
 
 extension TrackStore {
-    /// Makes what was written to a volume durable: data first, then the bits that say that its file holds
-    /// them. By the caller's thread.
+    /// Makes what was written to a volume durable: data first, then the bits that say that its file
+    /// holds them. By the caller's thread.
     func flush(_ volume: Volume, through io: any BlockIO) throws(TrackStoreError) {
         if let relationship = volume.inbound, !relationship.drained {
             try relationship.persist(in: catalogue, through: io)
@@ -12,8 +12,8 @@ extension TrackStore {
         }
     }
 
-    /// The same for many volumes, as far as they have been written to: with many, the file system is
-    /// synced once instead.
+    /// The same for many volumes, as far as they have been written to: with many, the file system
+    /// is synced once instead.
     func makeDurable(_ volumes: [Volume], through io: any BlockIO) throws(TrackStoreError) {
         let dirty = volumes.filter { volume in
             volume.isDirty.exchange(false, ordering: .sequentiallyConsistent)

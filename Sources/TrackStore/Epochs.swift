@@ -3,13 +3,14 @@ import Synchronization
 
 /// Knows which operations are under way, so that one can wait for those that began before a change.
 ///
-/// Every thread that reads or writes volumes has a slot. It publishes the epoch it begins in, and 0 when
-/// it is done. `quiesce` opens a new epoch and waits until no slot shows an older one. All four accesses
-/// are sequentially consistent: if `quiesce` misses a thread's slot, that thread began after the new
-/// epoch was opened, and so sees everything that the caller of `quiesce` changed before.
+/// Every thread that reads or writes volumes has a slot. It publishes the epoch it begins in, and 0
+/// when it is done. `quiesce` opens a new epoch and waits until no slot shows an older one. All
+/// four accesses are sequentially consistent: if `quiesce` misses a thread's slot, that thread
+/// began after the new epoch was opened, and so sees everything that the caller of `quiesce`
+/// changed before.
 ///
-/// What rests on it: a point is made durable only when no write is under way that was decided before
-/// its instant; a segment is unlinked only when no reader can still hold a place in it.
+/// What rests on it: a point is made durable only when no write is under way that was decided
+/// before its instant; a segment is unlinked only when no reader can still hold a place in it.
 final class Epochs: Sendable {
     /// One thread's mark.
     final class Slot: Sendable {

@@ -7,13 +7,26 @@ final class OpenFile: Sendable {
     let descriptor: Int32
     let path: String
 
-    /// Opens `path` for direct I/O, or through the page cache where the file system has no direct I/O.
-    init(_ path: String, create: Bool) throws(TrackStoreError) {
-        let flags = O_RDWR | O_CLOEXEC | (create ? O_CREAT | O_TRUNC : 0)
+    /// What is to be at the path before.
+    enum Beginning { case existing, empty, absent }
+
+    /// Opens `path` for direct I/O, or through the page cache where the file system has no direct
+    /// I/O. `empty` makes the file or empties it; `absent` makes it and fails with EEXIST where
+    /// there is one.
+    init(_ path: String, _ beginning: Beginning) throws(TrackStoreError) {
+        let making: Int32 =
+            switch beginning {
+            case .existing: 0
+            case .empty: O_CREAT | O_TRUNC
+            case .absent: O_CREAT | O_EXCL
+            }
+        let flags = O_RDWR | O_CLOEXEC | making
         var file = open(path, flags | linux_open_direct, 0o600)
-        if file < 0, errno == EINVAL { file = open(path, flags, 0o600) }
+        // The first attempt may have made the file before it found that it cannot be opened
+        // directly.
+        if file < 0, errno == EINVAL { file = open(path, flags & ~O_EXCL, 0o600) }
         guard file >= 0 else {
-            throw .system(errno, create ? "create a file" : "open a file", path)
+            throw .system(errno, making == 0 ? "open a file" : "make a file", path)
         }
         descriptor = file
         self.path = path
@@ -43,7 +56,9 @@ enum Files {
         let directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard directory >= 0 else { throw .system(errno, "open a directory", path) }
         defer { close(directory) }
-        guard linux_syncfs(directory) == 0 else { throw .system(errno, "sync the file system", path) }
+        guard linux_syncfs(directory) == 0 else {
+            throw .system(errno, "sync the file system", path)
+        }
     }
 
     /// Removes a file; one that is not there is removed already.

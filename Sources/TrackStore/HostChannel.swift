@@ -30,11 +30,12 @@ public final class HostChannel {
 
     deinit { store.epochs.unregister(slot) }
 
-    /// Does a batch of requests, and returns when all are done, each with its own success or failure.
+    /// Does a batch of requests, and returns when all are done, each with its own success or
+    /// failure.
     ///
-    /// Requests take effect as if done one after the other, as far as they touch the same blocks. They
-    /// are done side by side where they do not: many small requests in one call cost little more than
-    /// one. A batch may hold a few hundred requests.
+    /// Requests take effect as if done one after the other, as far as they touch the same blocks.
+    /// They are done side by side where they do not: many small requests in one call cost little
+    /// more than one. A batch may hold a few hundred requests.
     public func perform(_ requests: inout [HostRequest], on device: OpenDevice) {
         arena.reset()
         var next = 0
@@ -71,8 +72,8 @@ public final class HostChannel {
         return request.length == 0 ? Refusal(reason: nil) : nil
     }
 
-    /// Does the requests from `first` on that can be done together, or the one that must be done alone.
-    /// Gives the next one.
+    /// Does the requests from `first` on that can be done together, or the one that must be done
+    /// alone. Gives the next one.
     private func performSome(
         _ requests: inout [HostRequest], from first: Int, _ device: OpenDevice
     ) -> Int {
@@ -166,7 +167,8 @@ public final class HostChannel {
             wave.clear()
             let item = WriteItem(
                 request: number, offset: offset, length: length,
-                source: request.kind == .zero ? nil : request.data.map { UnsafeRawPointer($0 + done) },
+                source: request.kind == .zero
+                    ? nil : request.data.map { UnsafeRawPointer($0 + done) },
                 mayPunch: request.mayPunch)
             _ = wave.addWrite(item)
             during { perform(&requests, device) }
@@ -177,8 +179,9 @@ public final class HostChannel {
         }
     }
 
-    /// How much of a range to be zeroed is a hole already, so that nothing need be saved or written: a
-    /// host that trims a new disk does so in ranges of gigabytes. Rounded down to whole tracks.
+    /// How much of a range to be zeroed is a hole already, so that nothing need be saved or
+    /// written: a host that trims a new disk does so in ranges of gigabytes. Rounded down to whole
+    /// tracks.
     private func holeLength(_ device: OpenDevice, _ offset: UInt64, _ length: Int) -> Int {
         guard !device.volume.presentsPoint, store.isOpen, let file = try? device.volume.file()
         else { return 0 }
@@ -256,9 +259,9 @@ extension HostChannel {
 
 // Holes.
 extension HostChannel {
-    /// Data and holes of a range, in order, in at most `limit` pieces (1 or more); their lengths may sum
-    /// to less than the range. What may have to be read through a point counts as data; a hole always
-    /// reads as zeroes. Empty where the range is not inside the device.
+    /// Data and holes of a range, in order, in at most `limit` pieces (1 or more); their lengths
+    /// may sum to less than the range. What may have to be read through a point counts as data; a
+    /// hole always reads as zeroes. Empty where the range is not inside the device.
     public func allocation(
         of device: OpenDevice, offset: UInt64, length: UInt64, limit: Int
     ) -> [(length: UInt64, isHole: Bool)] {

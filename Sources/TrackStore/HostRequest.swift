@@ -17,7 +17,8 @@ public enum HostFailure: Sendable, Hashable {
         case .closed, .unknownVolume, .unknownPoint: self = .gone
         case .inUse, .invalidArgument, .volumeExists, .volumeInUse, .wouldShrink, .pointExists,
             .pointInUse, .noSafeguardedCapacity, .instantInProgress, .noInstant, .targetSmaller,
-            .targetHasPoints, .relationshipExists, .cycle, .noRelationship, .tracksPending, .damaged,
+            .targetHasPoints, .relationshipExists, .cycle, .noRelationship, .tracksPending,
+            .damaged,
             .inputOutput:
             self = .inputOutput
         }
@@ -52,15 +53,16 @@ public struct HostRequest {
     public var forceUnitAccess: Bool
     /// For `zero`: whole tracks may become holes.
     public var mayPunch: Bool
-    /// For `write`: the bytes, at any alignment, set by the caller and valid during `perform`. For `read`:
-    /// set by `perform`, and valid until the next `perform` on the same channel.
+    /// For `write`: the bytes, at any alignment, set by the caller and valid during `perform`. For
+    /// `read`: set by `perform`, and valid until the next `perform` on the same channel.
     public var data: UnsafeMutableRawPointer?
     /// Set by `perform`: nil = done. A write that failed may have been done in part.
     public var failure: HostFailure?
 
     /// Describes a request.
     public init(
-        kind: Kind, offset: UInt64, length: Int, forceUnitAccess: Bool = false, mayPunch: Bool = true,
+        kind: Kind, offset: UInt64, length: Int, forceUnitAccess: Bool = false,
+        mayPunch: Bool = true,
         data: UnsafeMutableRawPointer? = nil
     ) {
         self.kind = kind

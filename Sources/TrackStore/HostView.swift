@@ -8,8 +8,8 @@ public enum HostView: Sendable, Hashable {
     case point(volume: String, tag: String)
 }
 
-/// Something a host has open. It does not keep what it stands for from going away: requests then fail
-/// with `.gone`.
+/// Something a host has open. It does not keep what it stands for from going away: requests then
+/// fail with `.gone`.
 public final class OpenDevice: Sendable {
     /// What was opened.
     public let view: HostView
@@ -51,7 +51,8 @@ extension TrackStore {
         }
     }
 
-    /// Everything that can be opened: volumes by id, then points by volume and age. From any thread.
+    /// Everything that can be opened: volumes by id, then points by volume and age. From any
+    /// thread.
     public func exportNames() -> [HostView] {
         let volumes = sortedVolumes()
         let points = volumes.flatMap { volume in

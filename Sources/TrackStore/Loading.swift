@@ -33,7 +33,9 @@ extension TrackStore {
         let nextSequence = next
         self.volumes.withLock { $0 = volumes }
         control.withLock { $0.nextSequence = nextSequence }
-        for number in rows.removed where volumes[number] == nil { try removeFiles(ofVolume: number) }
+        for number in rows.removed where volumes[number] == nil {
+            try removeFiles(ofVolume: number)
+        }
         try index.commit(through: io)
         for (target, record) in rows.relationships { try loadRelationship(target, record) }
         for volume in volumes.values {
@@ -50,7 +52,8 @@ extension TrackStore {
                 if key.elementsEqual(Key.nextSequence) {
                     rows.nextSequence = try NumberRecord(row: value, place).number
                 } else if key.starts(with: Key.removedPrefix) {
-                    let name = String(decoding: key.dropFirst(Key.removedPrefix.count), as: UTF8.self)
+                    let name = String(
+                        decoding: key.dropFirst(Key.removedPrefix.count), as: UTF8.self)
                     if let number = Volume.number(name) { rows.removed.append(number) }
                 }
                 return true
@@ -146,7 +149,7 @@ extension TrackStore {
 
     /// A file that is too short was to be enlarged when the store stopped; a missing one is damage.
     private func completeFile(of volume: Volume) throws(TrackStoreError) {
-        let file = try OpenFile(volume.path, create: false)
+        let file = try OpenFile(volume.path, .existing)
         let length = Files.volumeLength(volume.capacity)
         if try Files.length(file) < length { try Files.setLength(file, length) }
     }

@@ -4,8 +4,8 @@ import TrackBitmap
 ///
 /// What lies before the recorded tail is in the index. From there on the segments are read batch by
 /// batch until one is not whole: that one, and all after it, were never durable, so nothing was
-/// overwritten on their strength. New batches go to a new segment: were they written over a torn one,
-/// leftovers behind them might be taken for their successors at the next start.
+/// overwritten on their strength. New batches go to a new segment: were they written over a torn
+/// one, leftovers behind them might be taken for their successors at the next start.
 extension SaveLog {
     /// What the index has recorded of the log.
     struct Recorded {
@@ -13,8 +13,9 @@ extension SaveLog {
         var segments: [UInt32: SegmentRecord] = [:]
     }
 
-    /// Reads the segments, removes what was never begun properly, and enters what the index lacks in
-    /// `pending`. To be called once, before the log is used. Gives the newest sequence it came across.
+    /// Reads the segments, removes what was never begun properly, and enters what the index lacks
+    /// in `pending`. To be called once, before the log is used. Gives the newest sequence it came
+    /// across.
     func recover(_ recorded: Recorded, through io: any BlockIO) throws(TrackStoreError) -> UInt64 {
         var newest: UInt64 = 0
         var found: [SaveSegment] = []
@@ -49,7 +50,8 @@ extension SaveLog {
                 state.durable = Position(segment: end.number, block: end.usedBlocks)
             }
             state.hasDirectory = !segments.isEmpty
-            // What was scanned may have grown beyond its record, which says what is dead and what is not.
+            // What was scanned may have grown beyond its record, which says what is dead and what
+            // is not.
             state.changed = Set(segments.filter { $0.number >= firstScanned }.map(\.number))
         }
         files.withLock { files in for segment in segments { files[segment.number] = segment.file } }
@@ -61,7 +63,7 @@ extension SaveLog {
     private func recoverSegment(
         _ number: UInt32, _ path: String, _ recorded: Recorded, isScanned: Bool, _ window: Window
     ) throws(TrackStoreError) -> SaveSegment? {
-        let file = try OpenFile(path, create: false)
+        let file = try OpenFile(path, .existing)
         let record = recorded.segments[number]
         let header = window.blocks(of: file, from: 0, count: 1)
         let nonce = header.flatMap {
@@ -132,8 +134,8 @@ private final class Window {
         self.io = io
     }
 
-    /// So many blocks from `first` on, valid until the next call; nil where the file ends before them
-    /// or cannot be read.
+    /// So many blocks from `first` on, valid until the next call; nil where the file ends before
+    /// them or cannot be read.
     func blocks(of open: OpenFile, from first: Int, count: Int) -> UnsafeRawPointer? {
         guard count * Geometry.block <= Window.bytes else { return nil }
         if file != open.descriptor || first < range.lowerBound || first + count > range.upperBound {

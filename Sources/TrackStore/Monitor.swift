@@ -2,10 +2,10 @@ import Glibc
 
 /// A value that one thread touches at a time, and a condition to wait for a change of it.
 ///
-/// `Synchronization.Mutex` has no condition; the engine's waits (a busy track, another thread's sync, an
-/// operation begun before an instant) need one.
-// Sendable: `value` is reached in `withLock` only, by the thread that holds `mutex`; the two pthread
-// objects are made in `init` and destroyed in `deinit`, when no other reference is left.
+/// `Synchronization.Mutex` has no condition; the engine's waits (a busy track, another thread's
+/// sync, an operation begun before an instant) need one.
+// Sendable: `value` is reached in `withLock` only, by the thread that holds `mutex`; the two
+// pthread objects are made in `init` and destroyed in `deinit`, when no other reference is left.
 final class Monitor<Value>: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let changed: UnsafeMutablePointer<pthread_cond_t>

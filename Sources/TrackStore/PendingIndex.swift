@@ -1,9 +1,9 @@
 /// The part of a volume's saved index that is not in LMDB yet.
 ///
-/// Entries come in as their batch is appended. The committer takes all of them (`take`), commits them,
-/// and only then lets go of them (`release`). A reader looks here first and then into an LMDB
-/// transaction begun afterwards: an entry it does not find here was released before, so it is in LMDB.
-/// It may find one in both places, which is harmless.
+/// Entries come in as their batch is appended. The committer takes all of them (`take`), commits
+/// them, and only then lets go of them (`release`). A reader looks here first and then into an LMDB
+/// transaction begun afterwards: an entry it does not find here was released before, so it is in
+/// LMDB. It may find one in both places, which is harmless.
 final class PendingIndex: Sendable {
     private struct Generation {
         var entries: [SavedEntry] = []
@@ -48,8 +48,8 @@ final class PendingIndex: Sendable {
         }
     }
 
-    /// Everything that is to be committed next; it can still be found. Until `release`, later entries
-    /// wait, and a second `take` gives the same.
+    /// Everything that is to be committed next; it can still be found. Until `release`, later
+    /// entries wait, and a second `take` gives the same.
     func take() -> [SavedEntry] {
         state.withLock { state in
             if state.committing.entries.isEmpty { swap(&state.committing, &state.current) }

@@ -2,8 +2,8 @@ import Synchronization
 
 /// An instant of one volume that something still needs.
 final class Point: Sendable {
-    /// Orders the points of a store; never used again, so that an entry saved for a point that is gone
-    /// can never be taken for another's.
+    /// Orders the points of a store; never used again, so that an entry saved for a point that is
+    /// gone can never be taken for another's.
     let sequence: UInt64
     let tag: String
     /// Milliseconds since 1970, as the caller gave them.
@@ -11,9 +11,9 @@ final class Point: Sendable {
     /// The volume's size then.
     let capacity: UInt64
 
-    /// False from the moment the point may no longer be read. Readers look at it after they have read:
-    /// writers go on saving for the point until its removal is durable, so what was read while it was
-    /// still live is right.
+    /// False from the moment the point may no longer be read. Readers look at it after they have
+    /// read: writers go on saving for the point until its removal is durable, so what was read
+    /// while it was still live is right.
     let isLive = Atomic<Bool>(true)
     /// True once the point is durable: only then can it be opened, or presented by a target.
     let isSettled: Atomic<Bool>

@@ -5,17 +5,17 @@ import TrackBitmap
 //
 //     prepare (every store)  →  group.commit()  →  settle (every store)  →  verify
 //
-// What is prepared lives in memory only. Until `settle` has returned, a crash leaves none of a store's
-// points; afterwards it leaves all of them.
+// What is prepared lives in memory only. Until `settle` has returned, a crash leaves none of a
+// store's points; afterwards it leaves all of them.
 extension TrackStore {
     /// Prepares a point named `tag` on volumes of this store, to begin when `group` is committed.
     ///
-    /// `time` is kept with the point: milliseconds since 1970. Waits up to 30 s for other instants on the
-    /// same volumes to be settled or abandoned; who takes instants over several stores at once should
-    /// prepare them in one order. A group is prepared once a store.
+    /// `time` is kept with the point: milliseconds since 1970. Waits up to 30 s for other instants
+    /// on the same volumes to be settled or abandoned; who takes instants over several stores at
+    /// once should prepare them in one order. A group is prepared once a store.
     ///
-    /// Errors: `unknownVolume`, `pointExists`, `noSafeguardedCapacity`, `instantInProgress`, `closed`;
-    /// nothing is prepared then.
+    /// Errors: `unknownVolume`, `pointExists`, `noSafeguardedCapacity`, `instantInProgress`,
+    /// `closed`; nothing is prepared then.
     public func prepare(
         _ group: InstantGroup, tag: String, time: Int64, volumes ids: [String]
     ) throws(TrackStoreError) {
@@ -79,8 +79,8 @@ extension TrackStore {
         busy.notifyAll()
     }
 
-    /// Takes back what was prepared for an instant that is not going to come, or that came but shall not
-    /// be kept. Does nothing where nothing is prepared.
+    /// Takes back what was prepared for an instant that is not going to come, or that came but
+    /// shall not be kept. Does nothing where nothing is prepared.
     public func abandon(_ group: InstantGroup) {
         control.withLock { control in
             guard let instant = control.instants.removeValue(forKey: ObjectIdentifier(group))
@@ -100,11 +100,11 @@ extension TrackStore {
         leave(instant.points.map(\.volume.number))
     }
 
-    /// Makes the points of a committed group durable on this store: waits for host operations from before
-    /// the instant, syncs what they wrote, and commits all points at once.
+    /// Makes the points of a committed group durable on this store: waits for host operations from
+    /// before the instant, syncs what they wrote, and commits all points at once.
     ///
-    /// Errors: `noInstant`, `noSpace`, `inputOutput`; none of this store's points of the group exists
-    /// then.
+    /// Errors: `noInstant`, `noSpace`, `inputOutput`; none of this store's points of the group
+    /// exists then.
     public func settle(_ group: InstantGroup) throws(TrackStoreError) {
         try control.withLock { (control) throws(TrackStoreError) in
             try checkOpen()
@@ -144,10 +144,11 @@ extension TrackStore {
         }
     }
 
-    /// Reads a point of each volume back: its record from the index as it is on disk, and its first block
-    /// through everything that a recovery would go through.
+    /// Reads a point of each volume back: its record from the index as it is on disk, and its first
+    /// block through everything that a recovery would go through.
     ///
-    /// Errors: `unknownPoint` where one is missing, `damaged` or `inputOutput` where one cannot be read.
+    /// Errors: `unknownPoint` where one is missing, `damaged` or `inputOutput` where one cannot be
+    /// read.
     public func verify(tag: String, volumes ids: [String]) throws(TrackStoreError) {
         try checkOpen()
         let slot = epochs.register()
@@ -203,11 +204,12 @@ extension TrackStore {
         }
     }
 
-    /// Lets points go: those with one of `tags` on the volumes, or on all volumes where none are named.
-    /// Points that are not there are gone already. Their space is given back behind the caller's back.
+    /// Lets points go: those with one of `tags` on the volumes, or on all volumes where none are
+    /// named. Points that are not there are gone already. Their space is given back behind the
+    /// caller's back.
     ///
-    /// Errors: `pointInUse` where a relationship still reads one of them, `unknownVolume`; nothing is
-    /// dropped then.
+    /// Errors: `pointInUse` where a relationship still reads one of them, `unknownVolume`; nothing
+    /// is dropped then.
     public func dropPoints(
         tags: [String], volumes ids: [String]? = nil
     ) throws(TrackStoreError) {

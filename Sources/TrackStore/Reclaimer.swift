@@ -1,16 +1,22 @@
 import Glibc
 import TrackBitmap
 
-/// Gives the space of dead saves back: waits until no reader can be in it, takes its entries out of the
-/// index, then unlinks whole segments and punches holes into the fronts of others.
+/// Takes care of the space of saves: makes segments before they are needed, and gives the space of
+/// dead ones back.
+///
+/// To give space back, it waits until no reader can be in it, takes its entries out of the index,
+/// then unlinks whole segments and punches holes into the fronts of others.
 ///
 /// In this order, so that no row of the index outlives what it points to unless the process dies in
-/// between; and then it is a row that no look-up reaches, since every look-up starts at a live point.
+/// between; and then it is a row that no look-up reaches, since every look-up starts at a live
+/// point.
 final class Reclaimer: Sendable {
     private struct Work {
         var dead: [(volume: Volume, space: DeadSpace)] = []
         var isBusy = false
         var isStopping = false
+        /// Volumes whose log will soon need another segment.
+        var wanting: [Volume] = []
     }
 
     private let catalogue: Catalogue
@@ -41,10 +47,20 @@ final class Reclaimer: Sendable {
         work.notifyAll()
     }
 
+    /// The volume's log will soon need another segment.
+    func prepareSegment(for volume: Volume) {
+        work.withLock { work in
+            if !work.wanting.contains(where: { $0 === volume }) { work.wanting.append(volume) }
+        }
+        work.notifyAll()
+    }
+
     /// Waits until everything that was added before has been given back.
     func drain() {
         work.withLock(
-            waitingWhile: { !$0.isStopping && ($0.isBusy || !$0.dead.isEmpty) }, { _ in })
+            waitingWhile: {
+                !$0.isStopping && ($0.isBusy || !$0.dead.isEmpty || !$0.wanting.isEmpty)
+            }, { _ in })
     }
 
     /// Lets the thread end; what is left is found again at the next start.
@@ -57,26 +73,38 @@ final class Reclaimer: Sendable {
     func run() {
         let io = makeIO()
         while true {
-            let next = work.withLock(waitingWhile: { $0.dead.isEmpty && !$0.isStopping }) {
-                work -> [(volume: Volume, space: DeadSpace)]? in
+            let next = work.withLock(waitingWhile: { work in
+                work.dead.isEmpty && work.wanting.isEmpty && !work.isStopping
+            }) { work -> (dead: [(volume: Volume, space: DeadSpace)], wanting: [Volume])? in
                 guard !work.isStopping else { return nil }
                 work.isBusy = true
-                defer { work.dead = [] }
-                return work.dead
+                defer {
+                    work.dead = []
+                    work.wanting = []
+                }
+                return (work.dead, work.wanting)
             }
             guard let next else { return }
-            epochs.quiesce()
-            do throws(TrackStoreError) {
-                // Entries that are still pending must not reach the index after their rows were removed.
-                try index.commit(through: io)
-                for (volume, space) in next { try reclaim(space, of: volume, through: io) }
-            } catch {
-                tell(.storageFailed(place: error.place, errno: error.errno))
+            for volume in next.wanting where !volume.isDeleted.load(ordering: .acquiring) {
+                volume.log.makeSpare(through: io)
             }
-            for (volume, space) in next { volume.log.forget(space.segments) }
+            if !next.dead.isEmpty { reclaim(next.dead, through: io) }
             work.withLock { $0.isBusy = false }
             work.notifyAll()
         }
+    }
+
+    private func reclaim(_ dead: [(volume: Volume, space: DeadSpace)], through io: any BlockIO) {
+        epochs.quiesce()
+        do throws(TrackStoreError) {
+            // Entries that are still pending must not reach the index after their rows were
+            // removed.
+            try index.commit(through: io)
+            for (volume, space) in dead { try reclaim(space, of: volume, through: io) }
+        } catch {
+            tell(.storageFailed(place: error.place, errno: error.errno))
+        }
+        for (volume, space) in dead { volume.log.forget(space.segments) }
     }
 
     private func reclaim(

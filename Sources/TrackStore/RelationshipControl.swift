@@ -19,9 +19,9 @@ public struct NewRelationship: Sendable, Hashable {
 }
 
 extension TrackStore {
-    /// Makes targets present points, all or none, in a time that does not depend on their sizes. What the
-    /// targets held before is lost, but for whole tracks behind the point's end. A target that presents
-    /// the same point of the same source does so already.
+    /// Makes targets present points, all or none, in a time that does not depend on their sizes.
+    /// What the targets held before is lost, but for whole tracks behind the point's end. A target
+    /// that presents the same point of the same source does so already.
     ///
     /// Errors: `unknownVolume`, `unknownPoint`, `targetSmaller`, `targetHasPoints`,
     /// `relationshipExists`, `cycle`, `invalidArgument` where a target is named twice.
@@ -161,10 +161,11 @@ extension TrackStore {
     }
 
     /// Ends relationships, by target, all or none. Tracks that a target does not hold yet become
-    /// whatever its file held before the relationship. A volume that presents nothing is done already.
+    /// whatever its file held before the relationship. A volume that presents nothing is done
+    /// already.
     ///
-    /// Errors: `unknownVolume`; `tracksPending` where the target's own points need tracks that only the
-    /// source holds; `inputOutput`.
+    /// Errors: `unknownVolume`; `tracksPending` where the target's own points need tracks that only
+    /// the source holds; `inputOutput`.
     public func withdraw(_ targets: [String]) throws(TrackStoreError) {
         try control.withLock { (_) throws(TrackStoreError) in
             try checkOpen()

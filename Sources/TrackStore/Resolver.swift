@@ -43,8 +43,8 @@ struct Want {
 ///     read(V at p, t) = block by block the first save at or after p; else read(V, t)
 ///
 /// Everything is looked up first, then read in one batch, then checked: the stamps of tracks whose
-/// points were read, and that the points are still live. Where a check fails, a writer has overtaken the
-/// look-up, and the want is looked up again. One resolver serves one thread.
+/// points were read, and that the points are still live. Where a check fails, a writer has
+/// overtaken the look-up, and the want is looked up again. One resolver serves one thread.
 final class Resolver {
     private let stamps: Stamps
     private let index: IndexReader
@@ -137,7 +137,8 @@ final class Resolver {
             relationship.pending.contains(Int(want.track))
         {
             guard let point = relationship.point else {
-                throw TrackStoreError(.damaged, "a pending track without a point", place: volume.path)
+                throw TrackStoreError(
+                    .damaged, "a pending track without a point", place: volume.path)
             }
             return try resolve(mask, of: want, number, at: point, of: relationship.source)
         }
@@ -153,7 +154,8 @@ final class Resolver {
     private func take(
         _ hit: UInt16, of want: Want, _ number: Int, from entry: SavedEntry, _ volume: Volume
     ) throws(TrackStoreError) {
-        for bit in 0..<Geometry.blocksPerTrack where hit & entry.zeroMask & (1 << UInt16(bit)) != 0 {
+        for bit in 0..<Geometry.blocksPerTrack where hit & entry.zeroMask & (1 << UInt16(bit)) != 0
+        {
             memset(want.place(of: bit), 0, Geometry.block)
         }
         let data = hit & entry.dataMask
@@ -171,15 +173,17 @@ final class Resolver {
         }
     }
 
-    /// Adds a read of consecutive blocks that lie together in the file, to the operation before where it
-    /// goes on from there.
-    private func add(_ file: Int32, _ offset: Int, _ run: Range<Int>, of want: Want, _ number: Int) {
+    /// Adds a read of consecutive blocks that lie together in the file, to the operation before
+    /// where it goes on from there.
+    private func add(_ file: Int32, _ offset: Int, _ run: Range<Int>, of want: Want, _ number: Int)
+    {
         var offset = offset
         var bit = run.lowerBound
         while bit < run.upperBound {
             let memory = want.place(of: bit)
             var end = bit + 1
-            while end < run.upperBound, want.place(of: end) == memory + (end - bit) * Geometry.block {
+            while end < run.upperBound, want.place(of: end) == memory + (end - bit) * Geometry.block
+            {
                 end += 1
             }
             append(file, offset, (end - bit) * Geometry.block, memory, number)
@@ -189,7 +193,8 @@ final class Resolver {
     }
 
     private func append(
-        _ file: Int32, _ offset: Int, _ length: Int, _ memory: UnsafeMutableRawPointer, _ number: Int
+        _ file: Int32, _ offset: Int, _ length: Int, _ memory: UnsafeMutableRawPointer,
+        _ number: Int
     ) {
         if let last = operations.last, last.file == file, last.offset + last.length == offset,
             last.memory + last.length == memory, last.length + length <= longest

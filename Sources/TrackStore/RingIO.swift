@@ -39,8 +39,9 @@ final class RingIO: BlockIO {
         }
     }
 
-    /// Should the ring itself fail, what is not known to be done is done again by plain calls: every
-    /// operation is a read or a write of the same bytes to the same place, so twice is as good as once.
+    /// Should the ring itself fail, what is not known to be done is done again by plain calls:
+    /// every operation is a read or a write of the same bytes to the same place, so twice is as
+    /// good as once.
     private func submit(_ operations: inout [BlockOperation], _ range: Range<Int>) {
         for index in range {
             guard let entry = io_uring_get_sqe(ring) else { continue }
@@ -49,7 +50,8 @@ final class RingIO: BlockIO {
             let offset = UInt64(operation.offset)
             switch operation.kind {
             case .read: io_uring_prep_read(entry, operation.file, operation.memory, length, offset)
-            case .write: io_uring_prep_write(entry, operation.file, operation.memory, length, offset)
+            case .write:
+                io_uring_prep_write(entry, operation.file, operation.memory, length, offset)
             }
             entry.pointee.user_data = UInt64(index)
         }

@@ -4,14 +4,14 @@ import TrackBitmap
 
 /// Where a volume's old content is saved: append-only segments of self-describing batches.
 ///
-/// A batch is appended with one write while the log's monitor is held, and entered in the pending index
-/// before the monitor is let go. So batches are complete in the order of their places; a sync that begins
-/// when a batch is complete covers all before it; and whoever takes the pending entries together with the
-/// log's end misses no entry before that end. A segment is synced before the next one is begun. What is
-/// durable is therefore always a front of the log.
+/// A batch is appended with one write while the log's monitor is held, and entered in the pending
+/// index before the monitor is let go. So batches are complete in the order of their places; a sync
+/// that begins when a batch is complete covers all before it; and whoever takes the pending entries
+/// together with the log's end misses no entry before that end. A segment is synced before the next
+/// one is begun. What is durable is therefore always a front of the log.
 ///
-/// An entry may be found before it is durable: it tells the truth, since the blocks it stands for are
-/// not overwritten until it is. It is committed to LMDB only once it is durable.
+/// An entry may be found before it is durable: it tells the truth, since the blocks it stands for
+/// are not overwritten until it is. It is committed to LMDB only once it is durable.
 final class SaveLog: Sendable {
     /// A place in the log: the end of a batch.
     struct Position: Comparable {
@@ -37,6 +37,9 @@ final class SaveLog: Sendable {
         var committing: TailRecord?
         /// Segments whose record in the index is out of date.
         var changed: Set<UInt32> = []
+        /// The segment that comes next, if it has been made ahead of time.
+        var spare: SaveSegment?
+        var isMakingSpare = false
     }
 
     let volume: UInt16
@@ -62,8 +65,8 @@ final class SaveLog: Sendable {
     /// The file of a segment; nil where it is gone.
     func file(of segment: UInt32) -> Int32? { files.withLock { $0[segment]?.descriptor } }
 
-    /// Appends a batch: `memory` has room for the header in its first block and then holds the entries'
-    /// data blocks. Gives the entries their places. Throws with nothing appended.
+    /// Appends a batch: `memory` has room for the header in its first block and then holds the
+    /// entries' data blocks. Gives the entries their places. Throws with nothing appended.
     func append(
         _ entries: inout [SavedEntry], memory: UnsafeMutableRawPointer, dataBlocks: Int,
         through io: any BlockIO
@@ -115,8 +118,8 @@ final class SaveLog: Sendable {
         }
     }
 
-    /// Returns when everything before `position` is durable. One thread syncs for all that wait: what is
-    /// complete when it begins is covered by it.
+    /// Returns when everything before `position` is durable. One thread syncs for all that wait:
+    /// what is complete when it begins is covered by it.
     func sync(through position: Position, by io: any BlockIO) throws(TrackStoreError) {
         while true {
             let file = try state.withLock(waitingWhile: { state in
@@ -142,7 +145,8 @@ final class SaveLog: Sendable {
         }
     }
 
-    /// Syncs the segment that is full and makes a new one, twice as large as the last up to a limit.
+    /// Syncs the segment that is full and makes a new one, twice as large as the last up to a
+    /// limit.
     private func beginSegment(
         _ state: inout State, atLeast blocks: Int, through io: any BlockIO
     ) throws(TrackStoreError) {
@@ -157,49 +161,66 @@ final class SaveLog: Sendable {
                 state.durable = end
             }
         }
-        if !state.hasDirectory {
-            try Files.makeDirectory(directory)
-            try Files.syncDirectory(directory + "/..")
-            state.hasDirectory = true
+        let segment: SaveSegment
+        if let spare = state.spare, spare.sizeBlocks >= blocks {
+            state.spare = nil
+            segment = spare
+        } else {
+            try makeDirectory(&state)
+            let number = state.nextNumber
+            state.nextNumber += 1
+            segment = try SaveSegment.make(
+                number: number, volume: volume, directory: directory,
+                sizeBlocks: max(Self.nextSize(state), blocks), through: io)
         }
-        let wanted = min((state.segments.last?.sizeBlocks ?? 0) * 2, Self.largest)
-        let size = max(wanted, Self.smallest, blocks)
-        let segment = try makeSegment(number: state.nextNumber, sizeBlocks: size, through: io)
-        state.nextNumber += 1
         state.segments.append(segment)
         files.withLock { $0[segment.number] = segment.file }
         live.add(1, ordering: .acquiringAndReleasing)
     }
 
-    private func makeSegment(
-        number: UInt32, sizeBlocks: Int, through io: any BlockIO
-    ) throws(TrackStoreError) -> SaveSegment {
-        let path = directory + "/" + SaveSegment.name(number)
-        let file = try OpenFile(path, create: true)
-        do throws(TrackStoreError) {
-            let full = io.reserve(
-                file.descriptor, offset: 0, length: sizeBlocks * Geometry.block)
-            guard full == 0 else { throw .system(full, "reserve space to save in", path) }
-            let nonce = UInt64.random(in: 1...UInt64.max)
-            let header = AlignedMemory(count: Geometry.block)
-            SegmentCodec.encodeSegmentHeader(
-                volume: volume, segment: number, nonce: nonce, into: header.start)
-            var operations = [
-                BlockOperation(
-                    kind: .write, file: file.descriptor, memory: header.start,
-                    length: Geometry.block, offset: 0)
-            ]
-            io.perform(&operations)
-            guard operations[0].failure == 0 else {
-                throw .system(operations[0].failure, "begin a save segment", path)
+    /// Twice the last one's, within limits.
+    private static func nextSize(_ state: State) -> Int {
+        min(max((state.segments.last?.sizeBlocks ?? 0) * 2, smallest), largest)
+    }
+
+    private func makeDirectory(_ state: inout State) throws(TrackStoreError) {
+        guard !state.hasDirectory else { return }
+        try Files.makeDirectory(directory)
+        try Files.syncDirectory(directory + "/..")
+        state.hasDirectory = true
+    }
+
+    /// True where the segment in use is half full and the next one should be made.
+    var wantsSpare: Bool {
+        state.withLock { state in
+            guard state.spare == nil, !state.isMakingSpare, let last = state.segments.last
+            else { return false }
+            return last.usedBlocks * 2 > last.sizeBlocks && last.sizeBlocks >= Self.smallest
+        }
+    }
+
+    /// Makes the next segment ahead of time, so that no host's write has to wait for it. Where that
+    /// fails it is tried again, and reported, when it is needed.
+    func makeSpare(through io: any BlockIO) {
+        let wanted = state.withLock { state -> (number: UInt32, size: Int)? in
+            guard state.spare == nil, !state.isMakingSpare, !state.segments.isEmpty
+            else { return nil }
+            state.isMakingSpare = true
+            defer { state.nextNumber += 1 }
+            return (state.nextNumber, Self.nextSize(state))
+        }
+        guard let wanted else { return }
+        let spare = try? SaveSegment.make(
+            number: wanted.number, volume: volume, directory: directory, sizeBlocks: wanted.size,
+            through: io)
+        state.withLock { state in
+            state.isMakingSpare = false
+            // Numbers must rise along the log: one that has been overtaken is of no use.
+            if let spare, state.segments.last.map({ $0.number < spare.number }) ?? true {
+                state.spare = spare
+            } else if let spare {
+                unlink(spare.file.path)
             }
-            try Files.syncDirectory(directory)
-            return SaveSegment(
-                number: number, file: file, nonce: nonce, sizeBlocks: sizeBlocks, usedBlocks: 1)
-        } catch {
-            // The space is wanted back at once; if the name stays, the next start removes it.
-            unlink(path)
-            throw error
         }
     }
 }
@@ -213,8 +234,8 @@ extension SaveLog {
         var segments: [(number: UInt32, record: SegmentRecord)]
     }
 
-    /// The entries that are not in LMDB, made durable, with the place up to which they go. `finishCommit`
-    /// must follow once they are.
+    /// The entries that are not in LMDB, made durable, with the place up to which they go.
+    /// `finishCommit` must follow once they are.
     func takeUnindexed(through io: any BlockIO) throws(TrackStoreError) -> Unindexed {
         let (taken, end) = state.withLock { state -> (Unindexed, Position?) in
             let entries = pending.take()
@@ -254,8 +275,8 @@ extension SaveLog {
         }
     }
 
-    /// Gives up everything that was saved before `oldest` only: it counts no more from now on, and the
-    /// reclaimer gives its space back. Segments without anything live leave the log.
+    /// Gives up everything that was saved before `oldest` only: it counts no more from now on, and
+    /// the reclaimer gives its space back. Segments without anything live leave the log.
     func release(before oldest: UInt64) -> DeadSpace {
         state.withLock { state in
             var dead = DeadSpace()
@@ -277,6 +298,10 @@ extension SaveLog {
                 kept.append(segment)
             }
             state.segments = kept
+            if kept.isEmpty, let spare = state.spare {
+                dead.segments.append(spare)
+                state.spare = nil
+            }
             return dead
         }
     }

@@ -1,3 +1,4 @@
+import Glibc
 import TrackBitmap
 
 /// One file of a volume's save log, as it is known in memory.
@@ -37,14 +38,64 @@ struct SaveSegment {
         return front > 1 ? front : 0
     }
 
+    /// Makes a segment of zeroes, durably. It is written once in full: appending to space that is
+    /// only reserved would make every sync wait for the file system's journal as well.
+    static func make(
+        number: UInt32, volume: UInt16, directory: String, sizeBlocks: Int, through io: any BlockIO
+    ) throws(TrackStoreError) -> SaveSegment {
+        let path = directory + "/" + name(number)
+        let file = try OpenFile(path, .absent)
+        do throws(TrackStoreError) {
+            let full = io.reserve(file.descriptor, offset: 0, length: sizeBlocks * Geometry.block)
+            guard full == 0 else { throw .system(full, "reserve space to save in", path) }
+            let nonce = UInt64.random(in: 1...UInt64.max)
+            try fill(file, volume: volume, number: number, nonce: nonce, sizeBlocks, io)
+            try Files.syncDirectory(directory)
+            return SaveSegment(
+                number: number, file: file, nonce: nonce, sizeBlocks: sizeBlocks, usedBlocks: 1)
+        } catch {
+            // The space is wanted back at once; if the name stays, the next start removes it.
+            unlink(path)
+            throw error
+        }
+    }
+
+    private static func fill(
+        _ file: OpenFile, volume: UInt16, number: UInt32, nonce: UInt64, _ sizeBlocks: Int,
+        _ io: any BlockIO
+    ) throws(TrackStoreError) {
+        let memory = AlignedMemory(count: min(sizeBlocks * Geometry.block, 1 << 20))
+        var offset = 0
+        while offset < sizeBlocks * Geometry.block {
+            if offset == 0 {
+                SegmentCodec.encodeSegmentHeader(
+                    volume: volume, segment: number, nonce: nonce, into: memory.start)
+            }
+            let length = min(memory.count, sizeBlocks * Geometry.block - offset)
+            var operations = [
+                BlockOperation(
+                    kind: .write, file: file.descriptor, memory: memory.start, length: length,
+                    offset: offset)
+            ]
+            io.perform(&operations)
+            guard operations[0].failure == 0 else {
+                throw .system(operations[0].failure, "begin a save segment", file.path)
+            }
+            if offset == 0 { memset(memory.start, 0, Geometry.block) }
+            offset += length
+        }
+        let failure = io.sync(file.descriptor)
+        guard failure == 0 else { throw .system(failure, "sync a save segment", file.path) }
+    }
+
     static func name(_ number: UInt32) -> String {
         let digits = String(number, radix: 16)
         return String(repeating: "0", count: 8 - digits.utf8.count) + digits
     }
 }
 
-/// Parts of a volume's log that no point needs any more, to be given back to the file system once nobody
-/// can be reading them.
+/// Parts of a volume's log that no point needs any more, to be given back to the file system once
+/// nobody can be reading them.
 struct DeadSpace {
     /// Whole segments.
     var segments: [SaveSegment] = []

@@ -2,8 +2,8 @@ import TrackBitmap
 
 /// Old content of some blocks of one track, saved aside: what of it, since which point, and where.
 ///
-/// `mask` has a bit a saved block; `zeroMask`, a part of it, those that held nothing but zeroes and take
-/// no space. The others lie one after the other from `block` on in the segment, lowest first.
+/// `mask` has a bit a saved block; `zeroMask`, a part of it, those that held nothing but zeroes and
+/// take no space. The others lie one after the other from `block` on in the segment, lowest first.
 struct SavedEntry {
     var track: UInt32
     var sequence: UInt64
@@ -29,7 +29,8 @@ extension UInt16 {
     /// The mask of the blocks `range` of a track.
     @inline(__always)
     init(blocks range: Range<Int>) {
-        self = UInt16(truncatingIfNeeded: (UInt32(1) << range.upperBound) - (UInt32(1) << range.lowerBound))
+        self = UInt16(
+            truncatingIfNeeded: (UInt32(1) << range.upperBound) - (UInt32(1) << range.lowerBound))
     }
 
     /// The first run of members at or after `bit`; nil where there is none.

@@ -1,14 +1,13 @@
 import Glibc
 import Synchronization
 
-/// Where saved content lies: the pending entries of every volume and the table `saved` together, and the
-/// thread that moves entries from the one to the other, in groups, behind the hosts' backs.
+/// Where saved content lies: the pending entries of every volume and the table `saved` together,
+/// and the thread that moves entries from the one to the other, in groups, behind the hosts' backs.
 final class SavedIndex: Sendable {
     private struct Work {
         var volumes: [UInt16: Volume] = [:]
         var entries = 0
         var isStopping = false
-        var isWanted = false
     }
 
     private let catalogue: Catalogue
@@ -17,8 +16,8 @@ final class SavedIndex: Sendable {
     private let work = Monitor(Work())
     /// One commit at a time.
     private let committing = Monitor<Void>(())
-    /// Counts commits. Moved after a commit and before its entries leave the pending index: a reader who
-    /// did not find an entry there sees the new number and begins a new transaction.
+    /// Counts commits. Moved after a commit and before its entries leave the pending index: a
+    /// reader who did not find an entry there sees the new number and begins a new transaction.
     let version = Atomic<UInt64>(0)
 
     /// So many entries are committed at once under load; fewer after so many milliseconds.
@@ -54,7 +53,8 @@ final class SavedIndex: Sendable {
         let io = makeIO()
         while true {
             let stops = work.withLock(
-                waitingWhile: { $0.entries < Self.group && !$0.isStopping }, milliseconds: Self.pause,
+                waitingWhile: { $0.entries < Self.group && !$0.isStopping },
+                milliseconds: Self.pause,
                 { $0.isStopping })
             if stops == true { return }
             do throws(TrackStoreError) {
@@ -116,8 +116,8 @@ final class SavedIndex: Sendable {
         for (volume, _) in taken { volume.log.finishCommit() }
     }
 
-    /// Nil where the volume's log can no longer be synced: its entries stay pending, and readable, until
-    /// the store is opened again; the other volumes' need not wait for that.
+    /// Nil where the volume's log can no longer be synced: its entries stay pending, and readable,
+    /// until the store is opened again; the other volumes' need not wait for that.
     private func take(_ volume: Volume, through io: any BlockIO) -> SaveLog.Unindexed? {
         do throws(TrackStoreError) {
             return try volume.log.takeUnindexed(through: io)
@@ -128,7 +128,8 @@ final class SavedIndex: Sendable {
     }
 
     private func store(
-        _ unindexed: SaveLog.Unindexed, of volume: Volume, _ transaction: borrowing Catalogue.Transaction
+        _ unindexed: SaveLog.Unindexed, of volume: Volume,
+        _ transaction: borrowing Catalogue.Transaction
     ) throws(TrackStoreError) {
         let oldest = volume.state.withLock { $0.oldestNeeded }
         for entry in unindexed.entries where entry.sequence >= oldest {
@@ -144,8 +145,8 @@ final class SavedIndex: Sendable {
     }
 }
 
-/// One thread's view of the saved index. A transaction is begun when one is needed and given up with
-/// `end`, at the latest when the thread's operation is over.
+/// One thread's view of the saved index. A transaction is begun when one is needed and given up
+/// with `end`, at the latest when the thread's operation is over.
 final class IndexReader {
     private let catalogue: Catalogue
     private let index: SavedIndex
@@ -175,7 +176,9 @@ final class IndexReader {
         try findCommitted(volume, track, sequence, into: &found)
         if pending > 0 {
             found.sort { left, right in
-                (left.sequence, left.segment, left.block) < (right.sequence, right.segment, right.block)
+                (left.sequence, left.segment, left.block) < (
+                    right.sequence, right.segment, right.block
+                )
             }
         }
     }
@@ -193,7 +196,8 @@ final class IndexReader {
         var failure: TrackStoreError?
         withUnsafeBytes(of: &start) { bytes in
             do throws(TrackStoreError) {
-                try transaction?.scan(.saved, from: UnsafeRawBufferPointer(rebasing: bytes[..<14])) {
+                try transaction?.scan(.saved, from: UnsafeRawBufferPointer(rebasing: bytes[..<14]))
+                {
                     (key, value) throws(TrackStoreError) in
                     var reader = KeyReader(key)
                     guard reader.take(UInt16.self) == volume.number,

@@ -2,11 +2,11 @@ import TrackBitmap
 
 /// Which blocks of a volume need not be saved again before the next point.
 ///
-/// For the sequence it is for, the map holds the blocks that have an entry with this sequence or a later
-/// one. It may lack blocks that are saved (they are saved twice then, and the first copy counts), never
-/// the other way round. A new point empties it in no time, by giving it a new sequence: pages remember
-/// theirs. A map made at a restart does not know what the process before has saved, and asks the index
-/// once per track.
+/// For the sequence it is for, the map holds the blocks that have an entry with this sequence or a
+/// later one. It may lack blocks that are saved (they are saved twice then, and the first copy
+/// counts), never the other way round. A new point empties it in no time, by giving it a new
+/// sequence: pages remember theirs. A map made at a restart does not know what the process before
+/// has saved, and asks the index once per track.
 struct SavedMap {
     private final class Page {
         var sequence: UInt64
@@ -65,8 +65,8 @@ struct SavedMap {
         return page.masks[place]
     }
 
-    /// Blocks of a track have been saved, durably, with this sequence. Where a point has come since, they
-    /// say nothing about it: it needs what has been written over them.
+    /// Blocks of a track have been saved, durably, with this sequence. Where a point has come
+    /// since, they say nothing about it: it needs what has been written over them.
     mutating func add(_ mask: UInt16, track: UInt32, sequence: UInt64) {
         guard sequence == self.sequence else { return }
         page(track).masks[Int(track) % Self.pageTracks] |= mask

@@ -3,16 +3,17 @@ import TrackBitmap
 /// How save segments look on disk.
 ///
 /// A segment is a file of blocks. Block 0 is the segment's header, with a random `nonce`. Then come
-/// batches, one after the other without gaps: a header block, then the saved blocks that it describes.
+/// batches, one after the other without gaps: a header block, then the saved blocks that it
+/// describes.
 ///
 ///     segment header   magic 8 · version 4 · volume 2 · 0 2 · segment 4 · nonce 8 · … · crc 4
-///     batch header     magic 8 · segment 4 · volume 2 · entries 2 · data blocks 4 · 0 4 · batch 8 ·
-///                      nonce 8 · entries… · crc 4 (in the last four bytes)
+///     batch header     magic 8 · segment 4 · volume 2 · entries 2 · data blocks 4 · 0 4 ·
+///                      batch 8 · nonce 8 · entries… · crc 4 (in the last four bytes)
 ///     entry            track 4 · mask 2 · zero mask 2 · sequence 8 · crc 4 per block with data
 ///
-/// All numbers are little-endian. Reading a segment stops at the first batch that is not whole: wrong
-/// magic, place, number, nonce or checksum of the header, or of a saved block. What a host wrote is
-/// never taken for a header, even where the host forges one: it cannot know the nonce.
+/// All numbers are little-endian. Reading a segment stops at the first batch that is not whole:
+/// wrong magic, place, number, nonce or checksum of the header, or of a saved block. What a host
+/// wrote is never taken for a header, even where the host forges one: it cannot know the nonce.
 enum SegmentCodec {
     static let version: UInt32 = 1
     private static let segmentMagic: UInt64 = 0x5347_4553_5449_4C53
@@ -87,8 +88,8 @@ enum SegmentCodec {
         writer.seal(at: checksumPlace)
     }
 
-    /// The batch whose header this is, its entries placed as if the header lay at block `place` of the
-    /// segment; nil where it is none, or another's. `number` nil: whichever number it has.
+    /// The batch whose header this is, its entries placed as if the header lay at block `place` of
+    /// the segment; nil where it is none, or another's. `number` nil: whichever number it has.
     static func decode(
         volume: UInt16, segment: UInt32, number: UInt64?, nonce: UInt64, place: Int,
         from block: UnsafeRawPointer

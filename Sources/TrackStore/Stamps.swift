@@ -3,10 +3,11 @@ import Synchronization
 /// How readers that lock nothing find out that what they looked up has been overtaken.
 ///
 /// A writer makes a saved record visible in the index, then moves the track's stamp, and only then
-/// overwrites the blocks. A reader of a point notes the stamp, looks the record up, finds none, reads the
-/// volume's file, and compares: if the file already held newer blocks when it was read, the stamp had
-/// moved before, so the reader sees it and looks again. The same stamp may serve several tracks; that
-/// costs a needless second look, never a wrong answer. 512 KiB serve a whole store.
+/// overwrites the blocks. A reader of a point notes the stamp, looks the record up, finds none,
+/// reads the volume's file, and compares: if the file already held newer blocks when it was read,
+/// the stamp had moved before, so the reader sees it and looks again. The same stamp may serve
+/// several tracks; that costs a needless second look, never a wrong answer. 512 KiB serve a whole
+/// store.
 // Sendable: `stamps` is set once and its cells are atomics.
 final class Stamps: @unchecked Sendable {
     private static let count = 65_536

@@ -4,9 +4,9 @@ import TrackBitmap
 
 /// A storage system out of plain files: volumes, their points, and the relationships between them.
 ///
-/// One directory belongs to one store at a time. Hosts go through `HostChannel`, any number of them side
-/// by side. The control functions block their thread until what they did is durable; they may be called
-/// from any thread that may block, and are done one after the other.
+/// One directory belongs to one store at a time. Hosts go through `HostChannel`, any number of them
+/// side by side. The control functions block their thread until what they did is durable; they may
+/// be called from any thread that may block, and are done one after the other.
 ///
 ///     <directory>/lock           held while the store is open
 ///     <directory>/volumes/<id>   the volumes, sparse raw files
@@ -48,10 +48,11 @@ public final class TrackStore: Sendable {
 
     /// Opens a storage directory, or makes it, and brings it up to the last durable instant.
     ///
-    /// `facts` is called from the engine's own threads and the hosts'. Errors: `inUse` where another
-    /// store has the directory, `damaged`, `noSpace`, `inputOutput`.
+    /// `facts` is called from the engine's own threads and the hosts'. Errors: `inUse` where
+    /// another store has the directory, `damaged`, `noSpace`, `inputOutput`.
     public init(
-        _ configuration: Configuration, facts: @escaping @Sendable (TrackStoreFact) -> Void = { _ in }
+        _ configuration: Configuration,
+        facts: @escaping @Sendable (TrackStoreFact) -> Void = { _ in }
     ) throws(TrackStoreError) {
         directory = configuration.directory
         tell = facts
@@ -90,12 +91,15 @@ public final class TrackStore: Sendable {
     var isOpen: Bool { running.load(ordering: .sequentiallyConsistent) }
 
     func checkOpen() throws(TrackStoreError) {
-        guard isOpen else { throw TrackStoreError(.closed, "the store is closed", place: directory) }
+        guard isOpen else {
+            throw TrackStoreError(.closed, "the store is closed", place: directory)
+        }
     }
 
-    /// Makes everything durable and gives the directory up. Requests of hosts fail with `.gone` from now
-    /// on. Closing twice is closing once. Where something cannot be made durable, the first error is
-    /// thrown, and the store is closed all the same: what is missing is found again at the next start.
+    /// Makes everything durable and gives the directory up. Requests of hosts fail with `.gone`
+    /// from now on. Closing twice is closing once. Where something cannot be made durable, the
+    /// first error is thrown, and the store is closed all the same: what is missing is found again
+    /// at the next start.
     public func close() throws(TrackStoreError) {
         guard stopThreads() else { return }
         var failure: TrackStoreError?

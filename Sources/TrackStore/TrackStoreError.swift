@@ -1,6 +1,7 @@
 import Glibc
 
-/// Why the engine did not do what a control call asked; nothing was changed unless the call says so.
+/// Why the engine did not do what a control call asked; nothing was changed unless the call says
+/// so.
 public struct TrackStoreError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What to branch on.
     public enum Code: String, Sendable, Hashable, CaseIterable {
@@ -8,7 +9,8 @@ public struct TrackStoreError: Error, Hashable, Sendable, CustomStringConvertibl
         case inUse
         /// The store was closed.
         case closed
-        /// A volume id is not four hexadecimal digits, a capacity is 0 or no multiple of 512, and so on.
+        /// A volume id is not four hexadecimal digits, a capacity is 0 or no multiple of 512, and
+        /// so on.
         case invalidArgument
         /// No volume has this id.
         case unknownVolume
@@ -79,7 +81,8 @@ public struct TrackStoreError: Error, Hashable, Sendable, CustomStringConvertibl
     static func system(_ number: Int32, _ what: String, _ place: String) -> TrackStoreError {
         let full = number == ENOSPC || number == EDQUOT || number == EMFILE || number == ENFILE
         return TrackStoreError(
-            full ? .noSpace : .inputOutput, "could not \(what): \(String(cString: strerror(number)))",
+            full ? .noSpace : .inputOutput,
+            "could not \(what): \(String(cString: strerror(number)))",
             place: place, errno: number)
     }
 }

@@ -1,14 +1,15 @@
-/// What the engine observed on its own. A fact is told from one of the engine's or the hosts' threads:
-/// the callback must return quickly and must not call the store's control functions.
+/// What the engine observed on its own. A fact is told from one of the engine's or the hosts'
+/// threads: the callback must return quickly and must not call the store's control functions.
 public enum TrackStoreFact: Sendable, Hashable {
-    /// A volume's safeguarded capacity ran out, so its oldest points are gone, oldest first. Told after
-    /// their removal is durable.
+    /// A volume's safeguarded capacity ran out, so its oldest points are gone, oldest first. Told
+    /// after their removal is durable.
     case pointsRolledOff(volume: String, tags: [String])
     /// A volume's safeguarded capacity has passed a level upwards, or fallen below one.
     case capacity(volume: String, usedPercent: Int, level: CapacityLevel)
     /// A background copy goes on; at most about two a second a relationship.
     case copyProgress(target: String, tracksRemaining: Int, tracksTotal: Int)
-    /// The target holds every track, durably. Told once a relationship, with or without background copy.
+    /// The target holds every track, durably. Told once a relationship, with or without background
+    /// copy.
     case copyCompleted(target: String, tracksTotal: Int)
     /// A background copy stopped; `startBackgroundCopy` starts it again.
     case copyFailed(target: String, errno: Int32)

@@ -42,7 +42,8 @@ final class Volume: Sendable {
 
     /// The number of four hexadecimal digits; nil where the text is something else.
     static func number(_ name: String) -> UInt16? {
-        guard name.utf8.count == 4, name.utf8.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit })
+        guard name.utf8.count == 4,
+            name.utf8.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit })
         else { return nil }
         return UInt16(name, radix: 16)
     }
@@ -76,7 +77,7 @@ final class Volume: Sendable {
         if known >= 0 { return known }
         return try opened.withLock { (opened) throws(TrackStoreError) in
             if let opened { return opened.descriptor }
-            let file = try OpenFile(path, create: false)
+            let file = try OpenFile(path, .existing)
             opened = file
             descriptor.store(file.descriptor, ordering: .releasing)
             return file.descriptor
@@ -87,8 +88,8 @@ final class Volume: Sendable {
     @inline(__always)
     var presentsPoint: Bool { presents.load(ordering: .sequentiallyConsistent) }
 
-    /// The relationship whose target this volume is. Setting it makes the tracks pending, or takes them
-    /// back, for every operation that begins afterwards.
+    /// The relationship whose target this volume is. Setting it makes the tracks pending, or takes
+    /// them back, for every operation that begins afterwards.
     var inbound: Relationship? {
         get { presented.withLock { $0 } }
         set {
@@ -102,19 +103,22 @@ final class Volume: Sendable {
     /// The relationship is drained: it stays, but nothing is read through it any more.
     func stopPresenting(_ relationship: Relationship) {
         presented.withLock { presented in
-            if presented === relationship { presents.store(false, ordering: .sequentiallyConsistent) }
+            if presented === relationship {
+                presents.store(false, ordering: .sequentiallyConsistent)
+            }
         }
     }
 }
 
 /// What a volume's monitor protects.
 ///
-/// Whoever changes a track's blocks (a host's write, a background copy) has the track in `lockedTracks`
-/// from before it reads the old blocks until its write is done. So nobody overwrites a block between its
-/// being read to be saved and its being saved, and two writes of a block are saved and done in order.
+/// Whoever changes a track's blocks (a host's write, a background copy) has the track in
+/// `lockedTracks` from before it reads the old blocks until its write is done. So nobody overwrites
+/// a block between its being read to be saved and its being saved, and two writes of a block are
+/// saved and done in order.
 struct VolumeState {
-    /// Points from oldest to newest, those included whose removal is not durable yet: writers save for
-    /// them until it is.
+    /// Points from oldest to newest, those included whose removal is not durable yet: writers save
+    /// for them until it is.
     var points: [Point]
     /// A point that begins when its group is committed.
     var prepared: (point: Point, group: InstantGroup)?
@@ -126,8 +130,8 @@ struct VolumeState {
         saved = SavedMap(sequence: points.last?.sequence ?? 0, asksIndex: true)
     }
 
-    /// Lets a prepared point begin if its instant has come. Whoever decides anything about the volume
-    /// does this first, so that the decision falls on the right side of the instant.
+    /// Lets a prepared point begin if its instant has come. Whoever decides anything about the
+    /// volume does this first, so that the decision falls on the right side of the instant.
     mutating func materialise() {
         guard let (point, group) = prepared, group.isCommitted else { return }
         prepared = nil

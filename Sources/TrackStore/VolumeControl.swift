@@ -20,8 +20,8 @@ public struct NewVolume: Sendable, Hashable {
 }
 
 extension TrackStore {
-    /// Makes volumes, all or none. One that is there already with the same capacity and multiplier is
-    /// made already.
+    /// Makes volumes, all or none. One that is there already with the same capacity and multiplier
+    /// is made already.
     ///
     /// Errors: `invalidArgument`, `volumeExists`, `noSpace`, `inputOutput`.
     public func createVolumes(_ wanted: [NewVolume]) throws(TrackStoreError) {
@@ -41,8 +41,9 @@ extension TrackStore {
             do throws(TrackStoreError) {
                 for volume in fresh {
                     made.append(volume)
-                    try makeFile(of: volume)
+                    try makeFile(of: volume, sync: fresh.count <= 64)
                 }
+                if fresh.count > 64 { try Files.syncFileSystem(directory) }
                 try Files.syncDirectory(directory + "/volumes")
                 try catalogue.write { (transaction) throws(TrackStoreError) in
                     for volume in fresh { try Self.put(volume, in: transaction) }
@@ -87,10 +88,10 @@ extension TrackStore {
         }
     }
 
-    private func makeFile(of volume: Volume) throws(TrackStoreError) {
-        let file = try OpenFile(volume.path, create: true)
+    private func makeFile(of volume: Volume, sync: Bool) throws(TrackStoreError) {
+        let file = try OpenFile(volume.path, .empty)
         try Files.setLength(file, Files.volumeLength(volume.capacity))
-        guard fsync(file.descriptor) == 0 else {
+        guard !sync || fsync(file.descriptor) == 0 else {
             throw .system(errno, "sync a new volume", volume.path)
         }
     }
@@ -131,12 +132,14 @@ extension TrackStore {
                 }
             }
             epochs.quiesce()
+            // The reclaimer may be making a segment for one of them.
+            reclaimer.drain()
             for volume in leaving { try removeFiles(ofVolume: volume.number) }
         }
     }
 
     private func checkUnused(_ volume: Volume) throws(TrackStoreError) {
-        let isSource = copier.relationships().contains { $0.source === volume && !$0.drained }
+        let isSource = copier.relationships().contains { $0.source === volume }
         let hasPoints = volume.state.withLock { !$0.points.isEmpty || $0.prepared != nil }
         guard !hasPoints, !isSource, volume.inbound == nil else {
             throw TrackStoreError(
@@ -155,7 +158,8 @@ extension TrackStore {
         }
     }
 
-    /// Makes volumes larger, all or none; the new space reads as zeroes. The same size changes nothing.
+    /// Makes volumes larger, all or none; the new space reads as zeroes. The same size changes
+    /// nothing.
     ///
     /// Errors: `unknownVolume`, `wouldShrink`, `invalidArgument`, `noSpace`, `inputOutput`.
     public func expandVolumes(_ changes: [(id: String, capacity: UInt64)]) throws(TrackStoreError) {
@@ -191,8 +195,8 @@ extension TrackStore {
         }
     }
 
-    /// Sets the new totals of safeguarded capacity, as multiples of the volumes' capacity, all or none.
-    /// A smaller total takes effect with the next save.
+    /// Sets the new totals of safeguarded capacity, as multiples of the volumes' capacity, all or
+    /// none. A smaller total takes effect with the next save.
     ///
     /// Errors: `unknownVolume`, `inputOutput`.
     public func setSafeguardedMultiplier(

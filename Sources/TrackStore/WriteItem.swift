@@ -83,8 +83,8 @@ struct Wave {
         tracks = 0
     }
 
-    /// Takes a read; false where it must come after what the wave writes. Reads come before the wave's
-    /// writes, so one that was asked before a write of the same block may share its wave.
+    /// Takes a read; false where it must come after what the wave writes. Reads come before the
+    /// wave's writes, so one that was asked before a write of the same block may share its wave.
     mutating func addRead(_ request: Int, _ offset: UInt64, _ length: Int) -> Bool {
         let range = Self.blocks(offset, length)
         guard !written.contains(where: { $0.overlaps(range) }) else { return false }
@@ -108,7 +108,6 @@ struct Wave {
     }
 
     static func blocks(_ offset: UInt64, _ length: Int) -> Range<Int> {
-        Int(offset) / Geometry.block
-            ..< (Int(offset) + length + Geometry.block - 1) / Geometry.block
+        Int(offset) / Geometry.block..<(Int(offset) + length + Geometry.block - 1) / Geometry.block
     }
 }

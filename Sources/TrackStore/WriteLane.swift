@@ -9,8 +9,8 @@ import TrackBitmap
 ///       →  append what must be saved, make it durable, make it count  →  overwrite
 ///       →  clear pending bits  →  unlock
 ///
-/// A track that fails in one step is left out of the next ones, and the requests that touch it fail.
-/// One lane serves one thread.
+/// A track that fails in one step is left out of the next ones, and the requests that touch it
+/// fail. One lane serves one thread.
 final class WriteLane {
     let store: TrackStore
     let io: any BlockIO
@@ -104,8 +104,8 @@ extension WriteLane {
         return touches.count - 1
     }
 
-    /// Takes all tracks or none, so that two waves never wait for each other, and decides in the same
-    /// breath what must be saved: on which side of an instant the wave falls is settled here.
+    /// Takes all tracks or none, so that two waves never wait for each other, and decides in the
+    /// same breath what must be saved: on which side of an instant the wave falls is settled here.
     private func lockAndDecide(_ volume: Volume) throws(TrackStoreError) {
         try volume.state.withLock(waitingWhile: { state in
             touches.contains { state.lockedTracks.contains($0.track) }
@@ -197,8 +197,8 @@ extension WriteLane {
         }
     }
 
-    /// Gives items their staging places, and wants the blocks that they overwrite in part, unless these
-    /// are read to be saved anyway.
+    /// Gives items their staging places, and wants the blocks that they overwrite in part, unless
+    /// these are read to be saved anyway.
     private func stage(_ items: inout [WriteItem], _ volume: Volume) {
         var place = staging.start
         for number in items.indices {
@@ -227,7 +227,9 @@ extension WriteLane {
             for block in item.partialBlocks {
                 let touch = touches[touchIndex(UInt32(block / Geometry.blocksPerTrack))]
                 let bit = block % Geometry.blocksPerTrack
-                guard let saved = touch.saved, touch.need & (1 << UInt16(bit)) != 0 else { continue }
+                guard let saved = touch.saved, touch.need & (1 << UInt16(bit)) != 0 else {
+                    continue
+                }
                 memcpy(
                     staged + (block - item.firstBlock) * Geometry.block,
                     saved + touch.need.rank(of: bit) * Geometry.block, Geometry.block)
@@ -256,6 +258,7 @@ extension WriteLane {
                 &entries, memory: saveMemory.start, dataBlocks: dataBlocks, through: io)
             store.index.note(volume, entries: entries.count)
             store.noteUsage(of: volume)
+            if volume.log.wantsSpare { store.reclaimer.prepareSegment(for: volume) }
             try volume.log.sync(through: end, by: io)
         } catch {
             for index in touches.indices where touches[index].need != 0 {
@@ -345,8 +348,8 @@ extension WriteLane {
         }
     }
 
-    /// Whole tracks become holes where they may; other whole blocks are overwritten with zeroes; blocks
-    /// zeroed in part have been staged.
+    /// Whole tracks become holes where they may; other whole blocks are overwritten with zeroes;
+    /// blocks zeroed in part have been staged.
     private func zero(_ item: WriteItem, _ volume: Volume, _ file: Int32) {
         let whole = item.wholeBlocks
         var holes = whole.lowerBound..<whole.lowerBound

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Publish book")
 struct PublishBookTests {
-    private let start = ContinuousClock.now
+    private let start = Moment.now
 
     private func message(_ name: String, exchange: String = "e") -> OutgoingMessage {
         var properties = MessageProperties()
@@ -173,7 +173,7 @@ struct PublishBookTests {
                     book.lost(reason: "lost")
                     sent = 0
                 default:
-                    now += .seconds(Int.random(in: 0...3, using: &numbers))
+                    now = now + .seconds(Int.random(in: 0...3, using: &numbers))
                     book.expire(at: now, reason: "late")
                 }
                 check()

@@ -97,19 +97,21 @@ extension LiveBrokerTests {
         "without a broker calls are answered at their deadline, and go out when it is back"
     )
     func brokerAway() async throws {
+        // Not the event log: RabbitMQ 3.10 leaves a stream down for good when it is killed within a few
+        // seconds of the stream's declaration. Quorum queues come back.
         let topology = try await declared("away")
         let publisher = try await publisher(deadline: .seconds(1))
         try await broker.kill()
         #expect(await eventually { !publisher.health.connected })
         let (verdicts, took) = await timed {
-            await publisher.publish([event(topology.eventExchange, "k", 0)])
+            await publisher.publish([command(topology, "s", 0)])
         }
         #expect(verdicts.allSatisfy(isUnconfirmed))
         #expect(took >= .milliseconds(900) && took < .seconds(2), "took \(took)")
         try await broker.restart()
         #expect(
             await eventually(within: .seconds(30)) {
-                await publisher.publish([event(topology.eventExchange, "k", 1)]) == [.confirmed]
+                await publisher.publish([command(topology, "s", 1)]) == [.confirmed]
             })
         await publisher.close()
     }

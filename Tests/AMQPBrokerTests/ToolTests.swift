@@ -51,7 +51,7 @@ extension LiveBrokerTests {
         let tail = try EventTail(
             endpoint: endpoint, topology: topology, from: .first, random: { 0.5 })
         var seen = await take(150, from: tail).map(number)
-        try await broker.kill()
+        try await broker.halt()
         #expect(await eventually { !tail.health.connected })
         try await broker.restart()
         while seen.last != 299, let event = await tail.next() { seen.append(number(event)) }

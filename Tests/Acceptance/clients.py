@@ -1,4 +1,4 @@
-"""Clients of Stillpoint that are not ours: pika for the scheduler and the consumer, libnbd for hosts."""
+"""Clients of Stillpoint that are not ours: pika for schedulers and consumers, libnbd for hosts."""
 
 import json
 import os
@@ -55,6 +55,7 @@ class Scheduler:
     def __init__(self, uri, prefix="stillpoint", reply_queue=None, alive=lambda: None):
         self.exchange = f"{prefix}.commands"
         self.alive = alive
+        self.sent = {}
         self.replies = {}
         self.reply_properties = {}
         self.connection = connect(uri)
@@ -86,6 +87,7 @@ class Scheduler:
         members = (("session", session), ("storage", storage), ("parameters", parameters),
                    ("notAfter", not_after), ("dryRun", dry_run))
         body.update((name, value) for name, value in members if value is not None)
+        self.sent[body["id"]] = body
         self.publish(session or storage, json.dumps(body).encode(), **properties)
         return body["id"]
 
@@ -104,14 +106,18 @@ class Scheduler:
         return self.reply(self.send(command, **arguments), seconds=seconds)
 
     def done(self, command, **arguments):
-        """Sends a command that has to complete, and returns its result."""
+        """Sends a command that has to complete, and returns its result.
+
+        What completes has to be a command by the published schema too.
+        """
         outcome = self.outcome(command, **arguments)
         if outcome["outcome"] != "completed":
             raise Refused(f"{command} {arguments}: {json.dumps(outcome)}")
+        schemas.check(self.sent[outcome["id"]], "command")
         return outcome["result"]
 
     def codes(self, command, **arguments):
-        """Sends a command that has to be refused, and returns the codes of the reasons, in order."""
+        """Sends a command that has to be refused, and returns the codes of its reasons in order."""
         outcome = self.outcome(command, **arguments)
         if outcome["outcome"] != "refused":
             raise AssertionError(f"{command} {arguments} was not refused: {json.dumps(outcome)}")
@@ -125,7 +131,7 @@ class Scheduler:
 
 
 class EventLog:
-    """Reads the stream of events from an offset on, drops repeats, and holds each event to the contract."""
+    """Reads the stream of events, drops repeats, and holds each event to the contract."""
 
     MARKER = "acceptance-marker"
 
@@ -213,7 +219,7 @@ class EventLog:
         return max((int(event["sequence"]) for event in self.of(subject)), default=0)
 
     def check_sequences(self):
-        """Every subject's first deliveries are 1, 2, 3 … in order; needs a log read from the first."""
+        """Every subject's events came as 1, 2, 3 …; needs a log that is read from the first."""
         last = {}
         for event in self.events:
             subject, number = event["subject"], int(event["sequence"])

@@ -1,4 +1,4 @@
-"""A site of the tests' own: a private broker, a worker, and clients; all on loopback, all ended by pid."""
+"""A site of the tests' own: private broker, worker, clients; on loopback, all ended by pid."""
 
 import atexit
 import http.client
@@ -17,9 +17,9 @@ from clients import EventLog, Host, HostLost, Refused, Scheduler, export_names
 from waiting import Deadline, TooLate, wait_until
 
 __all__ = [
-    "Broker", "Deadline", "EventLog", "Host", "HostLost", "Refused", "Scheduler", "Site", "SiteCase",
-    "TooLate", "Worker", "binary", "clean_environment", "export_names", "free_port", "shared_site",
-    "stop_everything", "stop_shared_site", "wait_until"]
+    "Broker", "Deadline", "EventLog", "Host", "HostLost", "Refused", "Scheduler", "Site",
+    "SiteCase", "TooLate", "Worker", "binary", "clean_environment", "export_names", "free_port",
+    "shared_site", "stop_everything", "stop_shared_site", "wait_until"]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 _RUNNING = []
@@ -141,6 +141,9 @@ class Worker:
     def wait_ready(self, seconds=30):
         wait_until(self.is_ready, seconds, "/readyz says 200")
 
+    def wait_unready(self, seconds=30):
+        wait_until(lambda: self.page("readyz")[0] == 503, seconds, "/readyz says 503")
+
     def is_ready(self):
         self.check_alive()
         return self.page("readyz")[0] == 200
@@ -212,6 +215,7 @@ class Site:
         self._names = iter(range(1, 100_000))
 
     def start(self):
+        atexit.register(self.stop)
         self.broker.start()
         self.worker = Worker(self.directory / "site", self.broker.uri, **self.changes)
         self.worker.start()
@@ -221,6 +225,7 @@ class Site:
 
     def stop(self):
         """Ends both processes and removes the directory."""
+        atexit.unregister(self.stop)
         for client in (self.scheduler, self.log):
             if client is not None:
                 client.close()
@@ -286,7 +291,6 @@ def shared_site():
     """One site for all suites that leave it as it was: its broker takes seconds to start."""
     if not _SHARED:
         _SHARED.append(Site().start())
-        atexit.register(stop_shared_site)
     return _SHARED[0]
 
 
@@ -319,4 +323,5 @@ class SiteCase(unittest.TestCase):
         result = self._outcome.result
         troubles = getattr(result, "failures", []) + getattr(result, "errors", [])
         if any(case is self for case, _ in troubles) and self.site.worker is not None:
-            print(f"--- {self.id()}: the worker's last words\n{self.site.worker.tail()}", flush=True)
+            words = self.site.worker.tail()
+            print(f"--- {self.id()}: the worker's last words\n{words}", flush=True)

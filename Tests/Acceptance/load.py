@@ -1,7 +1,7 @@
 """The load under which worker and broker are killed: hosts that write, schedulers that command.
 
-Every thread here goes on as a client in the field would: a lost connection is made again, what was not
-acknowledged is done again, a command whose answer does not come is sent again with its id.
+Every thread here goes on as a client in the field would: a lost connection is made again, what was
+not acknowledged is done again, a command whose answer does not come is sent again with its id.
 """
 
 import threading
@@ -103,7 +103,7 @@ class Writer:
     def run(self):
         while not self.crew.stopping.is_set():
             self.step()
-            self.crew.stopping.wait(self.chooser.uniform(0, 0.02))
+            self.crew.stopping.wait(self.chooser.uniform(0, 0.04))
 
     def step(self):
         ranges = self.choose_ranges()
@@ -257,8 +257,8 @@ class Driver:
 
     def run(self):
         actions = (
-            (self.take_backup, 6), (self.read_backup, 4), (self.recover, 2), (self.write_targets, 2),
-            (self.copy, 2), (self.finish_copy, 1), (self.withdraw, 1), (self.expire, 2),
+            (self.take_backup, 6), (self.read_backup, 4), (self.recover, 2), (self.copy, 2),
+            (self.write_targets, 2), (self.finish_copy, 1), (self.withdraw, 1), (self.expire, 2),
             (self.look, 2), (self.refresh, 1), (self.ask_nonsense, 1))
         while not self.crew.stopping.is_set():
             action, = self.chooser.choices(
@@ -394,7 +394,11 @@ class Builder:
         self.crew = crew
         self.number = number
         self.commander = Commander(site.broker.uri, crew, chooser, f"builder-{number}")
+        self.ids = [f"{0xe0 + number:02x}{n:02x}" for n in (1, 2)]
         self.rounds = 0
+
+    def name(self, round):
+        return f"built-{self.number}-{round}"
 
     def run(self):
         while not self.crew.stopping.is_set():
@@ -402,19 +406,26 @@ class Builder:
 
     def round(self):
         self.rounds += 1
-        name = f"built-{self.number}-{self.rounds}"
-        ids = [f"{0xe0 + self.number:02x}{n:02x}" for n in (1, 2)]
+        name, ids = self.name(self.rounds), self.ids
         self.storage("CreateVolumes", [
             {"id": id, "capacity": "1MiB", "safeguardedMultiplier": 4} for id in ids])
         do = self.commander.done
         do("CreateSession", {"type": "SafeguardedCopy"}, session=name)
-        do("AddCopySets", {"copySets": [{"H1": f"box1:{ids[0]}", "R1": f"box1:{ids[1]}"}]}, session=name)
+        pair = {"H1": f"box1:{ids[0]}", "R1": f"box1:{ids[1]}"}
+        do("AddCopySets", {"copySets": [pair]}, session=name)
         backup = do("Backup", session=name)["backupId"]
         do("Recover", {"backupId": backup, "backgroundCopy": True}, session=name)
         do("Terminate", session=name)
         do("DeleteSession", session=name)
         self.storage("ExpandVolumes", [{"id": ids[0], "capacity": "2MiB"}])
         self.storage("DeleteVolumes", ids)
+
+    def check_at_rest(self):
+        """What was taken down is gone."""
+        volumes = self.commander.done("DescribeStorage", storage="box1")["volumes"]
+        left = [volume["id"] for volume in volumes if volume["id"] in self.ids]
+        if left:
+            raise AssertionError(f"volumes {left} were deleted, and are there")
 
     def storage(self, command, volumes):
         self.commander.done(command, {"volumes": volumes}, storage="box1")

@@ -1,9 +1,10 @@
-"""What the volumes of a session must hold: a history of steps, each begun after the one before it was durable.
+"""What a session's volumes must hold: a history of steps, each begun once the last was durable.
 
-A step is one write with FUA, or a few writes (or zeroings) followed by a flush, on one volume. Each sector
-that it writes says so: volume, sector, number of the step. Since step k+1 is begun only once step k is
-known to be durable, the only contents that may ever be seen at one instant, over all volumes together,
-are those of the first k steps with any part of step k+1. That is what `find_instant` looks for.
+A step is one write with FUA, or a few writes (or zeroings) followed by a flush, on one volume. Each
+sector that it writes says so: volume, sector, number of the step. Since step k+1 is begun only once
+step k is known to be durable, the only contents that may ever be seen at one instant, over all
+volumes together, are those of the first k steps with any part of step k+1: `find_instant` looks for
+them.
 """
 
 import struct
@@ -85,9 +86,9 @@ def sector_of(images, volume, sector):
 
 
 def find_instant(model, images, snapshot, upto):
-    """The number of steps after which the images were, or were about to be, from the snapshot's to `upto`.
+    """The number of steps that the images show, from the snapshot's to `upto`.
 
-    The step that follows may show in part or wholly. Raises where no instant of the history looks like that.
+    The step that follows may show too, in part or wholly. Raises where no instant looks like that.
     """
     number, state = snapshot[0], [list(volume) for volume in snapshot[1]]
     wrong = {(v, s) for v, volume in enumerate(state) for s, step in enumerate(volume)

@@ -1,4 +1,4 @@
-"""Malformed and forbidden commands: each is refused for its reason, and none of them changes anything."""
+"""Malformed and forbidden commands: each is refused for its reason, and none changes anything."""
 
 import json
 import unittest
@@ -63,7 +63,8 @@ def text(body):
 HEAD = '"id":"x","session":"%s","command":"Backup"'
 DEEP = 40
 
-# What is not strict JSON: (what is wrong with it, body, code, pointer or None where several would do).
+# What is not strict JSON, or nobody's: (what is wrong with it, body, code, pointer or None where
+# several would do).
 UNREADABLE = [
     ("an empty body", text(b""), MALFORMED, ""),
     ("blanks only", text(b"  \n "), MALFORMED, ""),
@@ -74,7 +75,8 @@ UNREADABLE = [
     ("a number", text("7"), MALFORMED, ""),
     ("an empty object", text("{}"), MALFORMED, None),
     ("no id", text('{"session":"%s","command":"Backup"}'), "command-id-missing", None),
-    ("an id that is a number", text('{"id":1,"session":"%s","command":"Backup"}'), MALFORMED, "/id"),
+    ("an id that is a number",
+     text('{"id":1,"session":"%s","command":"Backup"}'), MALFORMED, "/id"),
     ("an id that is null", text('{"id":null,"session":"%s","command":"Backup"}'), MALFORMED, "/id"),
     ("an id that is empty", text('{"id":"","session":"%s","command":"Backup"}'), MALFORMED, "/id"),
     ("an id of 129 characters",
@@ -101,7 +103,8 @@ UNREADABLE = [
     ("a byte-order mark", text(b"\xef\xbb\xbf{" + HEAD.encode() + b"}"), MALFORMED, ""),
     ("UTF-16", lambda: json.dumps({"id": "x"}).encode("utf-16"), MALFORMED, ""),
     ("invalid UTF-8", text(b'{"id":"\xff","session":"%s","command":"Backup"}'), MALFORMED, "/id"),
-    ("overlong UTF-8", text(b'{"id":"\xc0\xaf","session":"%s","command":"Backup"}'), MALFORMED, "/id"),
+    ("overlong UTF-8",
+     text(b'{"id":"\xc0\xaf","session":"%s","command":"Backup"}'), MALFORMED, "/id"),
     ("a lone surrogate",
      text('{"id":"\\ud800","session":"%s","command":"Backup"}'), MALFORMED, "/id"),
     ("a raw control character", text(b'{"id":"a\x01","session":"%s"}'), MALFORMED, "/id"),
@@ -145,11 +148,13 @@ UNFIT = [
     ("parameters that are a list", command("Backup", []), MALFORMED, P),
     ("parameters that are null",
      lambda: command("Backup")() | {"parameters": None}, MALFORMED, P),
-    ("a parameter that Backup has not", command("Backup", {"backupId": "1"}), MALFORMED, f"{P}/backupId"),
+    ("a parameter that Backup has not",
+     command("Backup", {"backupId": "1"}), MALFORMED, f"{P}/backupId"),
     ("dryRun as a string", command("Backup", dryRun="true"), MALFORMED, "/dryRun"),
     ("dryRun as a number", command("Backup", dryRun=1), MALFORMED, "/dryRun"),
     ("notAfter as a number", command("Backup", notAfter=4102444800), MALFORMED, "/notAfter"),
-    ("notAfter without a zone", command("Backup", notAfter="2996-01-01T00:00:00"), MALFORMED, "/notAfter"),
+    ("notAfter without a zone",
+     command("Backup", notAfter="2996-01-01T00:00:00"), MALFORMED, "/notAfter"),
     ("notAfter on a 30th of February",
      command("Backup", notAfter="2996-02-30T00:00:00Z"), MALFORMED, "/notAfter"),
     ("notAfter of yesterday",
@@ -157,15 +162,18 @@ UNFIT = [
     ("a session command to a storage system", storage("Backup"), MALFORMED, "/storage"),
     ("a storage command to a session", command("DescribeStorage"), MALFORMED, "/session"),
     ("no backupId", command("Recover", {}), MALFORMED, f"{P}/backupId"),
-    ("a backupId that is a number", command("Recover", {"backupId": 1}), MALFORMED, f"{P}/backupId"),
-    ("a backupId with a sign", command("ExpireBackup", {"backupId": "-1"}), MALFORMED, f"{P}/backupId"),
+    ("a backupId that is a number",
+     command("Recover", {"backupId": 1}), MALFORMED, f"{P}/backupId"),
+    ("a backupId with a sign",
+     command("ExpireBackup", {"backupId": "-1"}), MALFORMED, f"{P}/backupId"),
     ("a backupId beyond 64 bits",
      command("ExpireBackup", {"backupId": "9" * 30}), MALFORMED, f"{P}/backupId"),
     ("backgroundCopy as a string",
      command("Recover", lambda: {"backupId": SITE["newer"], "backgroundCopy": "no"}, "protected"),
      MALFORMED, f"{P}/backgroundCopy"),
     ("a type that is missing", command("CreateSession", {}), MALFORMED, f"{P}/type"),
-    ("a type that nobody knows", command("CreateSession", {"type": "Copy"}), MALFORMED, f"{P}/type"),
+    ("a type that nobody knows",
+     command("CreateSession", {"type": "Copy"}), MALFORMED, f"{P}/type"),
     ("an option that nobody knows",
      command("ModifySession", {"options": {"colour": "red"}}), "unknown-option", None),
     ("an option below its range",
@@ -175,8 +183,10 @@ UNFIT = [
      f"{P}/options/retentionMinutes"),
     ("an option as a fraction",
      lambda: json.dumps(command("ModifySession")()).encode()[:-1]
-     + b',"parameters":{"options":{"retentionMinutes":1.5}}}', MALFORMED, f"{P}/options/retentionMinutes"),
-    ("options that are a list", command("ModifySession", {"options": []}), MALFORMED, f"{P}/options"),
+     + b',"parameters":{"options":{"retentionMinutes":1.5}}}', MALFORMED,
+     f"{P}/options/retentionMinutes"),
+    ("options that are a list",
+     command("ModifySession", {"options": []}), MALFORMED, f"{P}/options"),
     ("no copy sets", command("AddCopySets", {"copySets": []}), MALFORMED, f"{P}/copySets"),
     ("a copy set without H1",
      command("AddCopySets", lambda: {"copySets": [{"R1": SITE["free"]}]}), MALFORMED,
@@ -187,7 +197,8 @@ UNFIT = [
     ("a volume without its storage system",
      command("AddCopySets", {"copySets": [{"H1": "0100"}]}), MALFORMED, f"{P}/copySets/0/H1"),
     ("a volume with a path in it",
-     command("AddCopySets", {"copySets": [{"H1": "../box1:0100"}]}), MALFORMED, f"{P}/copySets/0/H1"),
+     command("AddCopySets", {"copySets": [{"H1": "../box1:0100"}]}), MALFORMED,
+     f"{P}/copySets/0/H1"),
     ("the second of two volumes being wrong",
      command("AddCopySets", lambda: {"copySets": [{"H1": SITE["free"]}, {"H1": "box1:01g0"}]}),
      MALFORMED, f"{P}/copySets/1/H1"),
@@ -200,7 +211,8 @@ UNFIT = [
     ("a part that nobody knows",
      command("DescribeSession", {"parts": ["summary", "secrets"]}), MALFORMED, f"{P}/parts/1"),
     ("a capacity that is a number",
-     storage("CreateVolumes", [{"id": "fe00", "capacity": 4096}]), MALFORMED, f"{P}/volumes/0/capacity"),
+     storage("CreateVolumes", [{"id": "fe00", "capacity": 4096}]), MALFORMED,
+     f"{P}/volumes/0/capacity"),
     ("a capacity without its unit",
      storage("CreateVolumes", [{"id": "fe00", "capacity": "4096"}]), MALFORMED,
      f"{P}/volumes/0/capacity"),
@@ -211,7 +223,8 @@ UNFIT = [
      storage("CreateVolumes", [{"id": "box1:fe00", "capacity": "1MiB"}]), MALFORMED,
      f"{P}/volumes/0/id"),
     ("an id of five digits",
-     storage("CreateVolumes", [{"id": "0fe00", "capacity": "1MiB"}]), MALFORMED, f"{P}/volumes/0/id"),
+     storage("CreateVolumes", [{"id": "0fe00", "capacity": "1MiB"}]), MALFORMED,
+     f"{P}/volumes/0/id"),
     ("an id twice",
      storage("CreateVolumes", [{"id": "fe00", "capacity": "1MiB"}] * 2), MALFORMED,
      f"{P}/volumes/1/id"),
@@ -301,7 +314,7 @@ class BadInput(SiteCase):
     def check_unreadable(self, build, code, pointer):
         outcome, body = self.refusal(build())
         self.assert_reason(outcome, code, pointer)
-        wait_until(lambda: self.took_dead_letter(body), 20, "the message is a dead letter, untouched")
+        wait_until(lambda: self.took_dead_letter(body), 20, "the dead letter, untouched")
 
     def took_dead_letter(self, body):
         method, _, kept = self.scheduler.channel.basic_get("stillpoint.dead.letters", auto_ack=True)

@@ -15,7 +15,7 @@ AGING = {}
 
 
 def setUpModule():
-    """Sessions whose first backups have to become a minute old: they do so while other tests run."""
+    """Sessions whose first backups have to become a minute old; they do while other tests run."""
     SiteCase.site = shared_site()
     for option in ("retentionMinutes", "minimumMinutesBetweenBackups"):
         name, *_ = SiteCase.site.session(stem="aging", options={option: 1})
@@ -230,10 +230,11 @@ class Recoveries(Copies):
             backups = [id for id in ids if id in self.scheduler.replies]
         for id in ids:
             backup = self.scheduler.reply(id)["result"]["backupId"]
-            seen = sorted(int.from_bytes(self.get(f"{name}/{backup}/{h1}")[:8], "big") for h1 in h1s)
+            images = [self.get(f"{name}/{backup}/{h1}") for h1 in h1s]
+            seen = sorted(int.from_bytes(image[:8], "big") for image in images)
             newest = seen[-1]
-            # Each write was begun after the one before it was acknowledged: a prefix of them is what
-            # an instant can show, so the three volumes hold three numbers in a row.
+            # Each write was begun after the one before it was acknowledged: an instant can show
+            # only a prefix of them, so the three volumes hold three numbers in a row.
             self.assertEqual([max(0, newest - 2), max(0, newest - 1), newest], seen)
 
 

@@ -39,6 +39,7 @@ class UnderLoad(SiteCase):
             self.crew.add(driver.writer.run)
             self.crew.add(driver.run)
         self.crew.add(self.builder.run)
+        self.prepared = self.site.scheduler.sent
 
     def make_driver(self):
         name, h1s, r1s = self.site.session(
@@ -67,6 +68,7 @@ class UnderLoad(SiteCase):
         """Stops the load and checks everything that it has left behind."""
         self.crew.stop()
         documents = {driver.name: driver.check_at_rest() for driver in self.drivers}
+        self.builder.check_at_rest()
         log = self.site.new_log()
         self.addCleanup(log.close)
         log.catch_up(120)
@@ -74,6 +76,7 @@ class UnderLoad(SiteCase):
         self.check_outcomes(log)
         for driver in self.drivers:
             self.check_effects(log, driver, documents[driver.name])
+        self.check_built(log)
         self.report(what, log)
         for commander in self.commanders():
             commander.close()
@@ -89,8 +92,10 @@ class UnderLoad(SiteCase):
             if event["type"].startswith("stillpoint.command.") and not data["duplicate"]:
                 self.assertEqual(event["commandid"], data["id"])
                 told[event["subject"], data["id"]] += 1
-        ours = {key: count for key, count in told.items() if key in sent}
-        self.assertEqual({key: 1 for key in sent}, ours)
+        unanswered = sorted(key for key in sent if key not in told)
+        unasked = sorted(key for key in told if key not in sent and key[1] not in self.prepared)
+        repeated = sorted(key for key, count in told.items() if count > 1)
+        self.assertEqual(([], [], []), (unanswered, unasked, repeated))
 
     def check_effects(self, log, driver, document):
         """The events of a session tell the same story as its answers and its document."""
@@ -110,6 +115,13 @@ class UnderLoad(SiteCase):
         self.assertLessEqual(last["revision"], document["revision"])
         told = [event["data"]["revision"] for event in log.of(driver.name, "session.changed")]
         self.assertEqual(sorted(set(told)), told)
+
+    def check_built(self, log):
+        """What was built and taken down was built once and is gone."""
+        for number in range(1, self.builder.rounds + 1):
+            told = [event["type"].removeprefix("stillpoint.") for event in log.of(
+                self.builder.name(number), "session.created", "backup.created", "session.deleted")]
+            self.assertEqual(["session.created", "backup.created", "session.deleted"], told)
 
     def report(self, what, log):
         commands = sum(len(commander.sent) for commander in self.commanders())
@@ -152,10 +164,10 @@ class BrokerKilled(UnderLoad):
         pid = self.site.worker.pid
         self.crew.start()
         for number in range(BROKER_KILLS):
-            self.pause(3)
+            self.pause(2)
             self.site.broker.kill()
             if number == 0:
-                wait_until(lambda: self.site.worker.page("readyz")[0] == 503, 30, "/readyz says 503")
+                self.site.worker.wait_unready()
                 self.assertEqual(200, self.site.worker.page("healthz")[0])
             self.site.broker.start()
             self.site.worker.wait_ready(60)

@@ -88,7 +88,8 @@ class Configuration(Workers):
         channel.queue_declare("second.commands.3", passive=True)
         log = EventLog(self.site.broker.uri, prefix="second")
         self.addCleanup(log.close)
-        channel.basic_publish("second.commands", "x", b'{"id":"1","command":"Backup","session":"x"}')
+        body = b'{"id":"1","command":"Backup","session":"x"}'
+        channel.basic_publish("second.commands", "x", body)
         event = log.wait(lambda event: True, "an event of the second")
         self.assertEqual("/stillpoint/renamed", event["source"])
 
@@ -161,7 +162,7 @@ class BrokerTroubles(SiteCase):
                 for block in range(250):
                     host.write(b"meanwhile", block * 4096)
                 host.flush()
-            wait_until(lambda: self.site.worker.page("readyz")[0] == 503, 30, "/readyz says 503")
+            self.site.worker.wait_unready()
             self.assertEqual(200, self.site.worker.page("healthz")[0])
         finally:
             self.site.broker.control("set_vm_memory_high_watermark", "0.4")
@@ -218,7 +219,8 @@ class Signals(SiteCase):
         try:
             self.log.catch_up()
             told = [event["commandid"] for name in names
-                    for event in self.log.of(name, "command.completed") if event["commandid"] in ids]
+                    for event in self.log.of(name, "command.completed")
+                    if event["commandid"] in ids]
             waiting = sum(self.scheduler.channel.queue_declare(
                 f"stillpoint.commands.{number}", passive=True).method.message_count
                 for number in range(4))

@@ -91,7 +91,8 @@ class Volumes(SiteCase):
         first, second = self.scheduler.reply(id), self.scheduler.reply(id, 2)
         self.assertEqual(("completed", False), (first["outcome"], first["duplicate"]))
         self.assertEqual(first | {"duplicate": True}, second)
-        self.assertEqual(["volume-exists"], self.storage_codes("CreateVolumes", parameters["volumes"]))
+        codes = self.storage_codes("CreateVolumes", parameters["volumes"])
+        self.assertEqual(["volume-exists"], codes)
         self.log.catch_up()
         told = [e["data"] for e in self.log.of("box1") if e.get("commandid") == id]
         self.assertEqual([first, second], told)

@@ -6,10 +6,12 @@ import Testing
 struct TableTests {
     @Test("every session command but CreateSession has a row, and every row its columns")
     func rows() {
-        for command in CommandName.allCases where !command.isForStorage && command != .createSession {
+        for command in CommandName.allCases where !command.isForStorage && command != .createSession
+        {
             #expect(!SafeguardedTable.states(offering: command).isEmpty, "\(command)")
         }
-        for command in CommandName.allCases where command.isForStorage || command == .createSession {
+        for command in CommandName.allCases where command.isForStorage || command == .createSession
+        {
             #expect(SafeguardedTable.states(offering: command).isEmpty, "\(command)")
         }
     }

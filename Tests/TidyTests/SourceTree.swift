@@ -55,6 +55,7 @@ struct FunctionSpan {
                         #"^(@\w+ |public |package |private |fileprivate |static |mutating |override |nonisolated |final |consuming |convenience )*(func |init[?(<]|deinit )"#,
                     options: .regularExpression) != nil
             guard isFunction else { continue }
+            if code.contains("{"), code.hasSuffix("}") { continue }
             let indent = String(repeating: " ", count: line.count - code.count)
             guard let end = lines[index...].firstIndex(where: { $0 == indent + "}" }) else {
                 continue

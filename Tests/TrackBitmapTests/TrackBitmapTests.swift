@@ -3,7 +3,9 @@ import TrackBitmap
 
 @Suite("Track bitmaps")
 struct TrackBitmapTests {
-    @Test("a full bitmap has every track and none beyond its end", arguments: [1, 63, 64, 65, 32_768, 32_769, 70_001])
+    @Test(
+        "a full bitmap has every track and none beyond its end",
+        arguments: [1, 63, 64, 65, 32_768, 32_769, 70_001])
     func full(count: Int) {
         let bitmap = TrackBitmap(count: count, full: true)
         #expect(bitmap.memberCount == count)
@@ -61,7 +63,9 @@ struct TrackBitmapTests {
         #expect(bitmap.takeChangedPages().isEmpty)
         let copy = TrackBitmap(count: 100_000, full: true)
         for page in pages {
-            let isLoaded = bitmap.bytes(ofPage: page).withUnsafeBytes { copy.load(page: page, from: $0) }
+            let isLoaded = bitmap.bytes(ofPage: page).withUnsafeBytes {
+                copy.load(page: page, from: $0)
+            }
             #expect(isLoaded)
         }
         #expect(copy.memberCount == 99_996)
@@ -73,11 +77,17 @@ struct TrackBitmapTests {
     @Test("bytes that are no page are refused")
     func badPages() {
         let bitmap = TrackBitmap(count: 10, full: false)
-        let refused = [UInt8](repeating: 255, count: 10).withUnsafeBytes { bitmap.load(page: 0, from: $0) }
+        let refused = [UInt8](repeating: 255, count: 10).withUnsafeBytes {
+            bitmap.load(page: 0, from: $0)
+        }
         #expect(!refused)
-        let beyond = [UInt8](repeating: 255, count: 4096).withUnsafeBytes { bitmap.load(page: 1, from: $0) }
+        let beyond = [UInt8](repeating: 255, count: 4096).withUnsafeBytes {
+            bitmap.load(page: 1, from: $0)
+        }
         #expect(!beyond)
-        let whole = [UInt8](repeating: 255, count: 4096).withUnsafeBytes { bitmap.load(page: 0, from: $0) }
+        let whole = [UInt8](repeating: 255, count: 4096).withUnsafeBytes {
+            bitmap.load(page: 0, from: $0)
+        }
         #expect(whole)
         #expect(bitmap.memberCount == 10)
     }

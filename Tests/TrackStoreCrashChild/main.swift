@@ -27,7 +27,8 @@ do {
         memory.initialize(repeating: UInt64(number), count: 512)
         var requests = [
             HostRequest(
-                kind: .write, offset: UInt64(number * 7919 % blocks * 4096), length: 4096, data: memory)
+                kind: .write, offset: UInt64(number * 7919 % blocks * 4096), length: 4096,
+                data: memory)
         ]
         channel.perform(&requests, on: devices[number % 2])
         if requests[0].failure != nil { exit(3) }

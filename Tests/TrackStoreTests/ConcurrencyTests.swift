@@ -38,7 +38,8 @@ struct ConcurrencyTests {
         func fail(_ text: String) { failures.withLock { $0.append(text) } }
     }
 
-    /// Writes 1, 2, 3, … to its own block of every volume in turn: 0100 first, then 0200, then 0300.
+    /// Writes 1, 2, 3, … to its own block of every volume in turn: 0100 first, then 0200, then
+    /// 0300.
     private static func write(_ store: TrackStore, _ writer: Int, _ shared: Shared) {
         guard let channel = try? HostChannel(store: store) else { return shared.fail("no channel") }
         let devices = volumes.compactMap { try? store.open(.volume($0)) }
@@ -77,7 +78,8 @@ struct ConcurrencyTests {
                 sched_yield()
                 continue
             }
-            guard let device = try? store.open(view), let bytes = try? channel.readAll(device) else {
+            guard let device = try? store.open(view), let bytes = try? channel.readAll(device)
+            else {
                 shared.fail("\(view) cannot be read")
                 return
             }

@@ -2,8 +2,8 @@ import Glibc
 import Testing
 import TrackStore
 
-/// The child (`track-crash-child`) numbers its writes: number n fills block `n * 7919 % blocks` of volume
-/// `n % 2` with n. It says `flushed n` and `backup n` once that is so.
+/// The child (`track-crash-child`) numbers its writes: number n fills block `n * 7919 % blocks` of
+/// volume `n % 2` with n. It says `flushed n` and `backup n` once that is so.
 @Suite("Killed")
 struct KillTests {
     private static let blocks = 512
@@ -20,7 +20,9 @@ struct KillTests {
     }
 
     /// Starts the child and kills it after so many lines of output. Gives the lines.
-    private func runAndKill(_ child: String, _ directory: String, first: Int, lines: Int) -> [String] {
+    private func runAndKill(_ child: String, _ directory: String, first: Int, lines: Int)
+        -> [String]
+    {
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0 else { return [] }
         var actions = posix_spawn_file_actions_t()
@@ -32,7 +34,9 @@ struct KillTests {
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
         defer { for argument in arguments { free(argument) } }
         var process: pid_t = 0
-        guard posix_spawn(&process, child, &actions, nil, &arguments, environ) == 0 else { return [] }
+        guard posix_spawn(&process, child, &actions, nil, &arguments, environ) == 0 else {
+            return []
+        }
         close(ends[1])
         var text: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 4096)
@@ -70,11 +74,14 @@ struct KillTests {
     }
 
     /// Sized by STILLPOINT_KILLS.
-    @Test("after SIGKILL every backup that was reported reads exactly, and every flushed write is there")
+    @Test(
+        "after SIGKILL every reported backup reads exactly, and every flushed write is there"
+    )
     func sigkill() throws {
         let child = try #require(Self.childPath(), "track-crash-child is not built")
         let scratch = Scratch()
-        var current: Content = [[UInt64]](repeating: [UInt64](repeating: 0, count: Self.blocks), count: 2)
+        var current: Content = [[UInt64]](
+            repeating: [UInt64](repeating: 0, count: Self.blocks), count: 2)
         var backups: [Int: Content] = [:]
         var first = 1
         var numbers = SeededNumbers(seed: 1)

@@ -31,7 +31,9 @@ final class ModelRun {
     private func create(_ id: String) throws {
         // Whole and broken tracks and blocks.
         let tails = [0, 512, 4096, 20_480, 33_280]
-        let capacity = (1 + numbers.below(6) + (isTarget(id) ? 2 : 0)) * 65_536 + tails[numbers.below(tails.count)]
+        let capacity =
+            (1 + numbers.below(6) + (isTarget(id) ? 2 : 0)) * 65_536
+            + tails[numbers.below(tails.count)]
         let multiplier = UInt32([1, 2, 8, 64][numbers.below(4)])
         try store.createVolumes([
             NewVolume(id: id, capacity: UInt64(capacity), multiplier: multiplier)
@@ -108,7 +110,9 @@ final class ModelRun {
         while position < count {
             let end = min(count, position + 1 + numbers.below(3000))
             let value = UInt8(truncatingIfNeeded: numbers.next())
-            for index in position..<end { bytes[index] = value &+ UInt8(truncatingIfNeeded: index / 7) }
+            for index in position..<end {
+                bytes[index] = value &+ UInt8(truncatingIfNeeded: index / 7)
+            }
             position = end
         }
         return bytes
@@ -141,7 +145,9 @@ final class ModelRun {
                 model.write(name, offset, [UInt8](repeating: 0, count: count))
             case ..<9:
                 request.kind = .read
-                expected[number] = model.volumes[name].map { Array($0.content[offset..<offset + count]) }
+                expected[number] = model.volumes[name].map {
+                    Array($0.content[offset..<offset + count])
+                }
             default:
                 request.kind = .flush
             }
@@ -164,7 +170,9 @@ final class ModelRun {
 
     private func flush() throws -> String {
         guard let device = devices[someName()] else { return "nothing" }
-        guard channels[0].flush(device) == nil else { throw Difference(description: "flush failed") }
+        guard channels[0].flush(device) == nil else {
+            throw Difference(description: "flush failed")
+        }
         return "flush"
     }
 
@@ -183,7 +191,8 @@ final class ModelRun {
 
     private func recover() throws -> String {
         let source = someName()
-        let target = (numbers.chance(80) ? names.filter(isTarget).randomElement(using: &numbers) : nil)
+        let target =
+            (numbers.chance(80) ? names.filter(isTarget).randomElement(using: &numbers) : nil)
             ?? someName()
         guard let points = model.volumes[source]?.points, !points.isEmpty else { return "nothing" }
         let point = points[numbers.below(points.count)]
@@ -256,7 +265,9 @@ final class ModelRun {
             try store.dropPoints(tags: gone, volumes: volumes)
         } catch {
             guard error.code == .pointInUse else { throw error }
-            let isUsed = model.volumes.values.contains { $0.presents.map { gone.contains($0.tag) } ?? false }
+            let isUsed = model.volumes.values.contains {
+                $0.presents.map { gone.contains($0.tag) } ?? false
+            }
             guard isUsed else { throw error }
             return "refused expiry"
         }
@@ -314,8 +325,8 @@ final class ModelRun {
         return "restart"
     }
 
-    /// What no flush has covered may be taken back where a target presents a point: track by track it
-    /// reads as the host left it, or as the point. Everything else is as it was.
+    /// What no flush has covered may be taken back where a target presents a point: track by track
+    /// it reads as the host left it, or as the point. Everything else is as it was.
     private func crash() throws -> String {
         let flushes = numbers.chance(50)
         if flushes {
@@ -353,7 +364,8 @@ final class ModelRun {
             let tags = try store.points(of: name).map(\.tag)
             guard tags == volume.points.map(\.tag) else {
                 throw Difference(
-                    description: "after \(what), \(name) has \(tags), not \(volume.points.map(\.tag))")
+                    description:
+                        "after \(what), \(name) has \(tags), not \(volume.points.map(\.tag))")
             }
             for point in volume.points {
                 let view = try store.open(.point(volume: name, tag: point.tag))
@@ -368,9 +380,8 @@ final class ModelRun {
         guard requests[0].failure == nil, let data = requests[0].data,
             Int(device.capacity) == wanted.count
         else {
-            throw Difference(
-                description: "after \(what), \(device.view) fails: \(String(describing: requests[0].failure))"
-            )
+            let failure = requests[0].failure.map { "\($0)" } ?? "other length"
+            throw Difference(description: "after \(what), \(device.view) fails: \(failure)")
         }
         if memcmp(wanted, data, wanted.count) == 0 { return }
         let got = UnsafeRawBufferPointer(start: data, count: wanted.count)

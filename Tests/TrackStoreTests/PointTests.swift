@@ -79,7 +79,9 @@ struct PointTests {
         #expect(try small.store.points(of: "0100").map(\.tag) == ["a/1"])
     }
 
-    @Test("a point that was committed but not settled is gone after a crash, and the older ones are exact")
+    @Test(
+        "a point committed but not settled is gone after a crash, and older ones are exact"
+    )
     func unsettled() throws {
         var small = try SmallStore()
         var device = try small.device()
@@ -179,6 +181,8 @@ struct PointTests {
         #expect(pieces.contains { !$0.isHole })
         try small.store.backup("a/1", ["0100"])
         let point = try small.point("a/1")
-        #expect(small.channel.allocation(of: point, offset: 0, length: 100, limit: 1).first?.isHole == false)
+        #expect(
+            small.channel.allocation(of: point, offset: 0, length: 100, limit: 1).first?.isHole
+                == false)
     }
 }

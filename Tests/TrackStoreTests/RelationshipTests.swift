@@ -36,6 +36,7 @@ struct RelationshipTests {
         let target = try small.device("0200")
         #expect(try small.channel.read(target, 0, 500_000) == block(1, count: 500_000))
         try small.store.dropPoints(tags: ["a/1"])
+        #expect(code { try small.store.deleteVolumes(["0100"]) } == .volumeInUse)
         small.channel.write(try small.device(), 0, block(9, count: 500_000))
         #expect(try small.channel.read(target, 0, 500_000) == block(1, count: 500_000))
         #expect(Scratch.diskBlocks(small.scratch.path + "/volumes/0200") * 512 <= 8 * 65_536)
@@ -58,7 +59,9 @@ struct RelationshipTests {
         #expect(try small.store.relationship(into: "0200")?.tracksRemaining == 0)
     }
 
-    @Test("a point that is still read cannot be dropped, nor its volume deleted; after withdrawal both can")
+    @Test(
+        "a point still read cannot be dropped, nor its volume deleted; after withdrawal both can"
+    )
     func pinned() throws {
         let small = try recovered(copy: false)
         #expect(code { try small.store.dropPoints(tags: ["a/1"]) } == .pointInUse)
@@ -118,7 +121,9 @@ struct RelationshipTests {
         #expect(establish("0300", "a/1", "0200") == .relationshipExists)
         #expect(code { try small.store.startBackgroundCopy(["0300"]) } == .noRelationship)
         let twice = NewRelationship(source: "0100", tag: "a/1", target: "0400")
-        #expect(code { try small.store.establish([twice, twice], backgroundCopy: false) } == .targetSmaller)
+        #expect(
+            code { try small.store.establish([twice, twice], backgroundCopy: false) }
+                == .targetSmaller)
     }
 
     @Test("a target larger than the point keeps its own tracks behind it")

@@ -3,7 +3,8 @@ import Synchronization
 import Testing
 import TrackStore
 
-/// A storage directory that goes with the test, on memory where the machine has a memory file system.
+/// A storage directory that goes with the test, on memory where the machine has a memory file
+/// system.
 final class Scratch {
     let path: String
 
@@ -103,9 +104,11 @@ extension HostChannel {
         var requests = [HostRequest(kind: .read, offset: UInt64(offset), length: length)]
         perform(&requests, on: device)
         if let failure = requests[0].failure {
-            throw UnexpectedFailure(description: "read \(device.view) \(offset)+\(length): \(failure)")
+            throw UnexpectedFailure(
+                description: "read \(device.view) \(offset)+\(length): \(failure)")
         }
-        return requests[0].data.map { [UInt8](UnsafeRawBufferPointer(start: $0, count: length)) } ?? []
+        return requests[0].data.map { [UInt8](UnsafeRawBufferPointer(start: $0, count: length)) }
+            ?? []
     }
 
     func readAll(_ device: OpenDevice) throws -> [UInt8] {
@@ -114,7 +117,9 @@ extension HostChannel {
 
     /// Writes bytes; gives the failure.
     @discardableResult
-    func write(_ device: OpenDevice, _ offset: Int, _ bytes: [UInt8], force: Bool = false) -> HostFailure? {
+    func write(_ device: OpenDevice, _ offset: Int, _ bytes: [UInt8], force: Bool = false)
+        -> HostFailure?
+    {
         var bytes = bytes
         return bytes.withUnsafeMutableBytes { bytes in
             var requests = [
@@ -128,7 +133,9 @@ extension HostChannel {
     }
 
     @discardableResult
-    func zero(_ device: OpenDevice, _ offset: Int, _ length: Int, punch: Bool = true) -> HostFailure? {
+    func zero(_ device: OpenDevice, _ offset: Int, _ length: Int, punch: Bool = true)
+        -> HostFailure?
+    {
         var requests = [
             HostRequest(kind: .zero, offset: UInt64(offset), length: length, mayPunch: punch)
         ]
@@ -172,5 +179,6 @@ func environmentNumber(_ name: String, default number: Int) -> Int {
 func linkTarget(_ path: String) -> String {
     var target = [CChar](repeating: 0, count: 4096)
     let length = readlink(path, &target, target.count)
-    return String(decoding: target.prefix(max(length, 0)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return String(
+        decoding: target.prefix(max(length, 0)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }

@@ -75,7 +75,9 @@ struct SpaceTests {
         #expect(try small.channel.readAll(small.point("a/1")).allSatisfy { $0 == 0 })
     }
 
-    @Test("when capacity runs out the oldest points roll off, after warnings, and the rest stay exact")
+    @Test(
+        "when capacity runs out the oldest points roll off, after warnings, and the rest stay exact"
+    )
     func rollOff() throws {
         let small = try SmallStore(multiplier: 2)
         let device = try small.device()
@@ -95,7 +97,8 @@ struct SpaceTests {
         #expect(rolled.flatMap { $0 } + tags == (1...5).map { "a/\($0)" })
         #expect(try small.channel.read(small.point("a/5"), 0, 65_536) == block(4, count: 65_536))
         #expect(
-            try small.store.describe().volumes[0].safeguardedUsed <= UInt64(SmallStore.capacity * 2))
+            try small.store.describe().volumes[0].safeguardedUsed <= UInt64(SmallStore.capacity * 2)
+        )
         let levels = small.facts.all.compactMap { fact -> CapacityLevel? in
             guard case .capacity("0100", _, let level) = fact else { return nil }
             return level

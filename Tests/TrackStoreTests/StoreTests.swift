@@ -79,7 +79,9 @@ struct StoreTests {
                     .init(id: "0100", capacity: capacity * 2, multiplier: 16),
                 ])
             } == .volumeExists)
-        for (id, size) in [("01", 512), ("01g0", 512), ("0300", 0), ("0300", 513)] as [(String, UInt64)] {
+        for (id, size) in [("01", 512), ("01g0", 512), ("0300", 0), ("0300", 513)]
+            as [(String, UInt64)]
+        {
             let refusal = code {
                 try small.store.createVolumes([.init(id: id, capacity: size, multiplier: 1)])
             }
@@ -134,7 +136,8 @@ struct StoreTests {
         #expect(try small.channel.readAll(small.point("a/1")).allSatisfy { $0 == 0 })
     }
 
-    private func faulty() throws -> (Scratch, TrackStore, HostChannel, OpenDevice, FaultyIO.Faults) {
+    private func faulty() throws -> (Scratch, TrackStore, HostChannel, OpenDevice, FaultyIO.Faults)
+    {
         let scratch = Scratch()
         let faults = FaultyIO.Faults()
         var configuration = TrackStore.Configuration(directory: scratch.path)
@@ -173,6 +176,7 @@ struct StoreTests {
     @Test("after a failed sync nothing is overwritten until the store is opened again")
     func failedSync() throws {
         let (scratch, store, channel, device, faults) = try faulty()
+        #expect(channel.write(device, 40 * 4096, block(2)) == nil)
         faults.state.withLock { $0.saveSync = EIO }
         #expect(channel.write(device, 0, block(2)) == .inputOutput)
         faults.state.withLock { $0.saveSync = 0 }
@@ -188,7 +192,9 @@ struct StoreTests {
     }
 
     /// One block a batch, so that batch n lies at block 2n - 1 of the segment, its data behind it.
-    @Test("a torn last batch is left out, and everything before it is exact", arguments: ["header", "data", "cut"])
+    @Test(
+        "a torn last batch is left out, and everything before it is exact",
+        arguments: ["header", "data", "cut"])
     func tornTail(damage: String) throws {
         var small = try SmallStore()
         let device = try small.device()
@@ -199,8 +205,11 @@ struct StoreTests {
         small.store.abandon()
         let file = Glibc.open(path, O_RDWR)
         switch damage {
-        case "header": #expect(pwrite(file, [UInt8](repeating: 9, count: 8), 8, (1 + 39 * 2) * 4096 + 100) == 8)
-        case "data": #expect(pwrite(file, [UInt8](repeating: 9, count: 8), 8, (2 + 39 * 2) * 4096 + 5) == 8)
+        case "header":
+            #expect(
+                pwrite(file, [UInt8](repeating: 9, count: 8), 8, (1 + 39 * 2) * 4096 + 100) == 8)
+        case "data":
+            #expect(pwrite(file, [UInt8](repeating: 9, count: 8), 8, (2 + 39 * 2) * 4096 + 5) == 8)
         default: #expect(ftruncate(file, off_t((2 + 39 * 2) * 4096 + 100)) == 0)
         }
         Glibc.close(file)
@@ -213,7 +222,9 @@ struct StoreTests {
         #expect(Array(got[torn.upperBound...]) == Array(content[torn.upperBound...]))
         #expect(small.channel.write(try small.device(), 100 * 4096, block(3)) == nil)
         try small.crash()
-        #expect(try small.channel.read(small.point("a/1"), 100 * 4096, 4096) == Array(content[(100 * 4096)..<(101 * 4096)]))
+        #expect(
+            try small.channel.read(small.point("a/1"), 100 * 4096, 4096)
+                == Array(content[(100 * 4096)..<(101 * 4096)]))
     }
 
     @Test("saved content that has changed on disk is not given out")

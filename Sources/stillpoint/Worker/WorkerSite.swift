@@ -48,7 +48,7 @@ final class WorkerSite: Sendable {
             publisher = try AMQPPublisher(endpoint: endpoint, random: random)
             hosts = try Self.openHosts(configuration, storage)
         } catch let error as BrokerError {
-            throw SiteProblem(sentence: "broker: \(error.place): \(error.message)", status: 2)
+            throw SiteProblem(sentence: "broker.uri: \(error.message)", status: 2)
         } catch let error as StoreFailure {
             throw SiteProblem(
                 sentence: "store.sqlite: \(error.place): \(error.message)", status: 73)

@@ -3,13 +3,15 @@ import TrackStore
 
 // Measures the engine by itself: host writes on one channel, and instants over many volumes.
 //
-//     engine-bench [--directory D] [--mebibytes N] [--runs N] [--part writes|instants|all]
+//     engine-bench [--directory D] [--mebibytes N] [--runs N] [--pause seconds]
+//                  [--part writes|instants|all]
 
 struct Options {
     var directory = "engine-bench.data"
     var mebibytes = 2048
     var runs = 3
     var part = "all"
+    var pause = 5
 
     init(_ arguments: [String]) {
         var rest = arguments.dropFirst()
@@ -19,6 +21,7 @@ struct Options {
             case "--mebibytes": mebibytes = Int(value) ?? mebibytes
             case "--runs": runs = Int(value) ?? runs
             case "--part": part = value
+            case "--pause": pause = Int(value) ?? pause
             default: print("unknown option \(name)")
             }
         }
@@ -104,9 +107,12 @@ func measureWrites(_ options: Options) throws {
     let device = try store.open(.volume("0100"))
     let memory = UnsafeMutableRawPointer.allocate(byteCount: 1 << 20, alignment: 4096)
     for index in 0..<(1 << 17) {
-        memory.storeBytes(of: UInt64.random(in: 0 ... .max), toByteOffset: index * 8, as: UInt64.self)
+        memory.storeBytes(
+            of: UInt64.random(in: 0 ... .max), toByteOffset: index * 8, as: UInt64.self)
     }
     fill(channel, device, memory)
+    // The disk needs a while to forget that it was filled.
+    sleep(UInt32(options.pause))
     print("one request a 64 KiB track, random order, \(options.mebibytes) MiB, k/s")
     for (bytes, depth) in [(4096, 16), (4096, 1), (65_536, 16)] {
         for run in 1...options.runs {
@@ -117,7 +123,8 @@ func measureWrites(_ options: Options) throws {
             let reads = sweep(.read, channel, device, bytes: bytes, depth: depth, memory: memory)
             let point = try store.open(
                 .point(volume: "0100", tag: "bench/\(bytes)-\(depth)-\(run)"))
-            let pointReads = sweep(.read, channel, point, bytes: bytes, depth: depth, memory: memory)
+            let pointReads = sweep(
+                .read, channel, point, bytes: bytes, depth: depth, memory: memory)
             print(
                 "\(bytes) B depth \(depth): before \(rounded(plain / 1000)), first "
                     + "\(rounded(first / 1000)), second \(rounded(second / 1000)), read "
