@@ -23,6 +23,7 @@ struct SpaceTests {
     @Test("expiry gives disk blocks back, all of them with the last point")
     func expiryFrees() throws {
         let small = try filled()
+        small.store.drainReclaimer()
         let full = savedBlocks(small)
         let used = try small.store.describe().volumes[0].safeguardedUsed
         #expect(used >= 4 << 20)
@@ -46,6 +47,7 @@ struct SpaceTests {
             try small.store.backup("a/\(number)", ["0100"])
             small.channel.write(device, 0, block(number, count: 65_536))
         }
+        small.store.drainReclaimer()
         let segments = Scratch.names(small.scratch.path + "/saves/0100")
         let before = savedBlocks(small)
         try small.store.dropPoints(tags: ["a/1"])
