@@ -109,10 +109,12 @@ extension LiveBrokerTests {
         #expect(verdicts.allSatisfy(isUnconfirmed))
         #expect(took >= .milliseconds(900) && took < .seconds(2), "took \(took)")
         try await broker.restart()
-        #expect(
-            await eventually(within: .seconds(30)) {
-                await publisher.publish([command(topology, "s", 1)]) == [.confirmed]
-            })
+        var last: [PublishVerdict] = []
+        let published = await eventually(within: .seconds(30)) {
+            last = await publisher.publish([command(topology, "s", 1)])
+            return last == [.confirmed]
+        }
+        #expect(published, "\(last) \(publisher.health)")
         await publisher.close()
     }
 
