@@ -55,7 +55,8 @@ extension LiveBrokerTests {
         let first = await take(20, from: source)
         #expect(first.map(number) == Array(0..<20))
         for delivery in first.prefix(10) { source.settle(delivery.tag, .acknowledge) }
-        // An acknowledgement is on disk a moment after it was sent: only then may the power fail.
+        // The broker's own count: what it has counted is on disk, and its queues are old enough to
+        // survive.
         let acknowledged = try await eventually {
             try await broker.control(
                 "list_queues", "--quiet", "--no-table-headers", "name", "messages"
