@@ -6,8 +6,9 @@ import MessagePort
 /// its own.
 ///
 /// Calls may overlap; their messages go out in the order of the calls. Each call is answered by its
-/// deadline at the latest. A failure also fails what was given later and has not been sent, so that
-/// a caller that publishes its failures again, in order, does not overtake itself.
+/// deadline at the latest. A failure also fails what was given later and has not been sent, and what
+/// is yet to come of the same run, so that a caller that publishes its failures again, in order, does
+/// not overtake itself.
 public final class AMQPPublisher: MessagePublisher {
     private let loop: PublisherLoop
 
@@ -48,8 +49,10 @@ public final class AMQPPublisher: MessagePublisher {
     ///
     /// A message that the protocol cannot carry is `returned` with code 502; one to an exchange
     /// that is missing or forbidden, with the broker's 404 or 403.
-    public func publish(_ messages: [OutgoingMessage]) async -> [PublishVerdict] {
-        await withCheckedContinuation { loop.accept(messages, $0) }
+    public func publish(
+        _ messages: [OutgoingMessage], in run: PublishRun? = nil
+    ) async -> [PublishVerdict] {
+        await withCheckedContinuation { loop.accept(messages, run, $0) }
     }
 
     /// Waits for the open calls, which takes no longer than their deadlines, and closes the

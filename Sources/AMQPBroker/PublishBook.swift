@@ -18,11 +18,13 @@ struct SettledCall<Ticket> {
 /// All calls of `publish` that have not been answered, in the order they came.
 ///
 /// Each call has a deadline, and later calls have later ones. A failure (the connection lost, a
-/// deadline passed) also fails whatever stands behind it and has not been sent: a caller that
-/// publishes its failures again, in order, then never overtakes itself.
+/// deadline passed) also fails whatever stands behind it and has not been sent, and whatever is yet
+/// to come of the same run: a caller that publishes its failures again, in order and in a new run,
+/// then never overtakes itself.
 struct PublishBook<Ticket> {
     private struct Call {
         var ticket: Ticket
+        var run: PublishRun?
         var messages: [OutgoingMessage]
         var verdicts: [PublishVerdict?]
         var open: Int
@@ -35,12 +37,16 @@ struct PublishBook<Ticket> {
         var index: Int
     }
 
+    private static var refused: String { "the broker did not take it (basic.nack)" }
+
     private let window: Int
     private var calls = FIFO<Call?>()
     private var firstCall: UInt64 = 0
     private var sendCursor: UInt64 = 0
     private var ledger = ConfirmLedger<Entry>()
     private var settled: [SettledCall<Ticket>] = []
+    /// The newest run in which a message failed: nothing more of it, and of earlier ones, is sent.
+    private var broken: UInt64?
 
     /// `window` is how many messages may be on the way without a confirm.
     init(window: Int) {
@@ -60,17 +66,20 @@ struct PublishBook<Ticket> {
 
     /// Takes one call in.
     ///
-    /// An empty one is answered at once.
+    /// An empty one is answered at once, and so is one of a run that has failed.
     mutating func accept(
-        _ messages: [OutgoingMessage], ticket: Ticket, deadline: Moment
+        _ messages: [OutgoingMessage], in run: PublishRun? = nil, ticket: Ticket, deadline: Moment
     ) {
-        guard !messages.isEmpty else {
-            settled.append(SettledCall(ticket: ticket, verdicts: []))
+        guard !messages.isEmpty, !isBroken(run) else {
+            let verdict = PublishVerdict.unconfirmed(
+                reason: "an earlier message was not confirmed")
+            let verdicts = Array(repeating: verdict, count: messages.count)
+            settled.append(SettledCall(ticket: ticket, verdicts: verdicts))
             return
         }
         calls.append(
             Call(
-                ticket: ticket, messages: messages,
+                ticket: ticket, run: run, messages: messages,
                 verdicts: Array(repeating: nil, count: messages.count), open: messages.count,
                 deadline: deadline))
     }
@@ -108,11 +117,12 @@ struct PublishBook<Ticket> {
     mutating func confirm(_ sequence: UInt64, multiple: Bool, accepted: Bool) {
         for entry in ledger.settle(sequence, multiple: multiple) {
             guard accepted else {
-                give(.unconfirmed(reason: "the broker did not take it (basic.nack)"), to: entry)
+                give(.unconfirmed(reason: Self.refused), to: entry)
                 continue
             }
             give(.confirmed, to: entry)
         }
+        failUnsent(reason: Self.refused)
         trim()
     }
 
@@ -177,6 +187,7 @@ struct PublishBook<Ticket> {
         let position = Int(entry.call - firstCall)
         guard calls[position] != nil, calls[position]!.verdicts[entry.index] == nil else { return }
         calls[position]!.verdicts[entry.index] = verdict
+        if case .unconfirmed = verdict { breakRun(calls[position]!.run) }
         calls[position]!.open -= 1
         if calls[position]!.open == 0 { finish(position) }
     }
@@ -186,7 +197,32 @@ struct PublishBook<Ticket> {
         for index in call.verdicts.indices where call.verdicts[index] == nil {
             calls[position]!.verdicts[index] = .unconfirmed(reason: reason)
         }
+        breakRun(call.run)
         finish(position)
+    }
+
+    private mutating func breakRun(_ run: PublishRun?) {
+        guard let run else { return }
+        broken = max(broken ?? 0, run.number)
+    }
+
+    private func isBroken(_ run: PublishRun?) -> Bool {
+        guard let run, let broken else { return false }
+        return run.number <= broken
+    }
+
+    /// Fails what has not been sent of the runs that are broken.
+    private mutating func failUnsent(reason: String) {
+        guard broken != nil else { return }
+        for position in 0..<calls.count {
+            guard let call = calls[position], isBroken(call.run) else { continue }
+            for index in call.sent..<call.messages.count where call.verdicts[index] == nil {
+                calls[position]!.verdicts[index] = .unconfirmed(reason: reason)
+                calls[position]!.open -= 1
+            }
+            calls[position]!.sent = call.messages.count
+            if calls[position]!.open == 0 { finish(position) }
+        }
     }
 
     private mutating func finish(_ position: Int) {

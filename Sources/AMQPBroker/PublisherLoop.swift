@@ -62,7 +62,7 @@ final class PublisherLoop: Sendable {
     }
 
     /// Takes a call in; the ticket is resumed with its verdicts by the deadline at the latest.
-    func accept(_ messages: [OutgoingMessage], _ ticket: Ticket) {
+    func accept(_ messages: [OutgoingMessage], _ run: PublishRun?, _ ticket: Ticket) {
         let deadline = Moment.now + patience
         let (wakesThread, wakesWatch, settled) = state.withLock { state in
             guard !state.closing else {
@@ -70,7 +70,7 @@ final class PublisherLoop: Sendable {
                 let verdicts = Array(repeating: verdict, count: messages.count)
                 return (false, false, [SettledCall(ticket: ticket, verdicts: verdicts)])
             }
-            state.book.accept(messages, ticket: ticket, deadline: deadline)
+            state.book.accept(messages, in: run, ticket: ticket, deadline: deadline)
             defer {
                 state.idle = false
                 state.unwatched = false

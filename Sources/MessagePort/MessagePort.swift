@@ -127,13 +127,29 @@ public enum PublishVerdict: Sendable, Hashable {
     case unconfirmed(reason: String)
 }
 
+/// Calls of `publish` that belong together: none of them overtakes an earlier one that failed.
+public struct PublishRun: Hashable, Sendable {
+    /// The run's ordinal; a later run has a higher one.
+    public var number: UInt64
+
+    /// Names a run.
+    public init(_ number: UInt64) { self.number = number }
+}
+
 /// The publishing side of the broker, on a connection of its own.
 public protocol MessagePublisher: Sendable {
     /// Publishes in the given order and returns one verdict a message, in the same order, once every
     /// one of them is known. Never hangs: what is not confirmed by the adapter's deadline, or cannot
     /// be sent because there is no connection, is `unconfirmed`. Several calls may be under way: their
     /// messages are published in the order of the calls, taken before `publish` first suspends.
-    func publish(_ messages: [OutgoingMessage]) async -> [PublishVerdict]
+    ///
+    /// Once a message of a run is unconfirmed, nothing more of that run and of earlier ones is sent: a
+    /// call that comes before its caller has heard of the failure is `unconfirmed` at once. So a caller
+    /// that ends the run at a failure, and publishes its failures again in the next one, is seen by
+    /// consumers in order: repeats, but never a gap. A message that is returned breaks no run, since
+    /// it would be returned for ever, and everybody else's would wait for it. A call without a run
+    /// stands for itself.
+    func publish(_ messages: [OutgoingMessage], in run: PublishRun?) async -> [PublishVerdict]
     /// Waits for what is in flight (up to the deadline) and closes the connection.
     func close() async
 }

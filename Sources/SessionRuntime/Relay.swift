@@ -6,8 +6,9 @@ import SessionStore
 /// Publishes the outbox in order with confirms, then forgets it.
 ///
 /// Order for a subject: rows are published in the order of their commits. Where one is not confirmed,
-/// it and everything after it of the same routing subject is published again, in order, so a consumer
-/// can see a repeat but never a gap that stays.
+/// nothing more of that pass is sent (a pass is one run of the publisher), and it and everything after
+/// it of the same routing subject is published again, in order: a consumer can see a repeat, never a
+/// gap.
 final class Relay: Sendable {
     private let store: any SessionStore
     private let publisher: any MessagePublisher
@@ -74,6 +75,8 @@ final class Relay: Sendable {
         var ahead: Set<Int64> = []
         /// Ordering keys with a row that is not settled, in this pass.
         var stalled: Set<String> = []
+        /// This pass, as the publisher knows it.
+        var run = PublishRun(0)
 
         mutating func settle(_ position: Int64) {
             if stalled.isEmpty {
@@ -99,6 +102,8 @@ final class Relay: Sendable {
     /// it of the same subject, stays owed and is read again in the next pass.
     private func publishAll(_ ledger: inout Ledger) async throws -> Progress {
         ledger.stalled = []
+        ledger.run.number += 1
+        let run = ledger.run
         var position = ledger.floor
         return try await withThrowingTaskGroup(of: Batch.self) { group in
             var returned: [Int: Batch] = [:]
@@ -112,7 +117,7 @@ final class Relay: Sendable {
                     let batch = Batch(number: read, rows: rows)
                     let fresh = rows.filter { !ledger.ahead.contains($0.position) }
                     // Immediate, so that batches enter the publisher in the order in which they were read.
-                    group.addImmediateTask { await self.publish(fresh, of: batch) }
+                    group.addImmediateTask { await self.publish(fresh, of: batch, in: run) }
                     read += 1
                 }
                 guard let batch = try await group.next() else {
@@ -127,9 +132,11 @@ final class Relay: Sendable {
         }
     }
 
-    private func publish(_ rows: [OutboxRecord], of batch: Batch) async -> Batch {
+    private func publish(
+        _ rows: [OutboxRecord], of batch: Batch, in run: PublishRun
+    ) async -> Batch {
         var batch = batch
-        let verdicts = await publisher.publish(rows.map { OutgoingMessage($0.message) })
+        let verdicts = await publisher.publish(rows.map { OutgoingMessage($0.message) }, in: run)
         for (row, verdict) in zip(rows, verdicts) { batch.verdicts[row.position] = verdict }
         return batch
     }

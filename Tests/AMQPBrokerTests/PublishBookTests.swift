@@ -75,6 +75,38 @@ struct PublishBookTests {
         #expect(next.map(\.sequence) == [1], "a new channel counts anew")
     }
 
+    @Test("after a failure nothing more of its run is sent, however soon it comes")
+    func brokenRun() {
+        var book = book()
+        book.accept([message("a")], in: PublishRun(3), ticket: 1, deadline: start)
+        _ = book.take(atMost: 9, bytes: .max)
+        book.lost(reason: "gone")
+        book.accept([message("b")], in: PublishRun(3), ticket: 2, deadline: start)
+        book.accept([message("c")], in: PublishRun(2), ticket: 3, deadline: start)
+        book.accept([message("d")], in: PublishRun(4), ticket: 4, deadline: start)
+        book.accept([message("e")], ticket: 5, deadline: start)
+        #expect(book.takeSettled().map(\.ticket) == [1, 2, 3])
+        #expect(
+            book.take(atMost: 9, bytes: .max).map(\.message.properties.messageID) == ["d", "e"])
+    }
+
+    @Test("what the broker does not take stops the rest of its run, not what is on the way")
+    func nackBreaksRun() {
+        var book = book(window: 2)
+        let messages = ["a", "b", "c"].map { message($0) }
+        book.accept(messages, in: PublishRun(1), ticket: 1, deadline: start)
+        book.accept([message("d")], in: PublishRun(1), ticket: 2, deadline: start)
+        book.accept([message("e")], ticket: 3, deadline: start)
+        _ = book.take(atMost: 9, bytes: .max)
+        book.confirm(1, multiple: false, accepted: false)
+        book.confirm(2, multiple: false, accepted: true)
+        let settled = book.takeSettled()
+        #expect(settled.map(\.ticket).sorted() == [1, 2])
+        let verdicts = settled.first { $0.ticket == 1 }?.verdicts.map { $0 == .confirmed }
+        #expect(verdicts == [false, true, false])
+        #expect(book.take(atMost: 9, bytes: .max).map(\.message.properties.messageID) == ["e"])
+    }
+
     @Test("only the first message to the exchange that was missing is blamed for it")
     func blame() {
         var book = book()

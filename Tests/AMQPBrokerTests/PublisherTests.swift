@@ -112,11 +112,7 @@ extension LiveBrokerTests {
             last = await publisher.publish([event(topology.eventExchange, "k", 1)])
             return last == [.confirmed]
         }
-        // Open: a quorum queue killed within seconds of its declaration is not always led again in
-        // time.
-        withKnownIssue("the queue does not always confirm again", isIntermittent: true) {
-            #expect(published, "\(last) \(publisher.health)")
-        }
+        #expect(published, "\(last) \(publisher.health)")
         await publisher.close()
     }
 

@@ -13,6 +13,7 @@ public final class SimulatedBroker: Sendable {
         var reader: CheckedContinuation<Delivery?, Never>?
         var published: [OutgoingMessage] = []
         var deadLetters: [OutgoingMessage] = []
+        var brokenRun: UInt64 = 0
         var watchers:
             [(count: @Sendable ([OutgoingMessage]) -> Bool, CheckedContinuation<Void, Never>)] = []
     }
@@ -126,9 +127,18 @@ extension SimulatedBroker: CommandSource, MessagePublisher {
 
     /// Takes messages; where the plan strikes, nothing from there on is confirmed, and with
     /// `deathAfter` they are there all the same.
-    public func publish(_ messages: [OutgoingMessage]) async -> [PublishVerdict] {
+    public func publish(
+        _ messages: [OutgoingMessage], in run: PublishRun?
+    ) async -> [PublishVerdict] {
         var verdicts: [PublishVerdict] = []
-        var broken = false
+        var broken = state.withLock { state in
+            run.map { $0.number <= state.brokenRun } ?? false
+        }
+        defer {
+            if broken, let run {
+                state.withLock { $0.brokenRun = max($0.brokenRun, run.number) }
+            }
+        }
         for message in messages {
             let fault = broken ? nil : faults.withLock { $0 }.strike()
             if fault != nil { broken = true }
