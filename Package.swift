@@ -41,7 +41,9 @@ let package = Package(
         .target(
             name: "SQLiteStore",
             dependencies: [
-                "SessionStore", "CopyModel", .product(name: "GRDB", package: "GRDB.swift"),
+                "SessionStore", "CopyModel",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
         .target(name: "EmbeddedStorage", dependencies: ["StoragePort", "TrackStore", "CopyModel"]),

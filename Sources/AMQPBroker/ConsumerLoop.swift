@@ -127,7 +127,8 @@ final class ConsumerLoop: Sendable {
             let requests = mail.settlements.filter { $0.tag.epoch == epoch }
                 .map { (number: $0.tag.number, settlement: $0.settlement) }
             place.settled(requests.map(\.number))
-            try connection.settle(ledger.settle(requests))
+            try connection.settle(
+                ledger.settle(requests, at: .now, holding: !mail.closing && !mail.draining))
             if mail.closing {
                 connection.close()
                 return
@@ -135,8 +136,9 @@ final class ConsumerLoop: Sendable {
             // Sleep only when the library has nothing more: bytes that TLS has decrypted already do
             // not make the socket readable again.
             guard try takeEvents(&connection, epoch, &ledger, &place) else { continue }
+            let held = ledger.deadline.map { $0 - Moment.now } ?? connection.tick
             _ = Readiness.wait(
-                socket: connection.descriptor, wakeUp: wakeUp, atMost: connection.tick)
+                socket: connection.descriptor, wakeUp: wakeUp, atMost: min(held, connection.tick))
         }
     }
 

@@ -16,12 +16,25 @@ enum SettlementFrame: Hashable {
 /// The broker closes the channel when a delivery is settled twice or was never made, so such
 /// requests end here. `multiple` is used only for what is provably a prefix: every delivery up to
 /// that number has been settled by the worker.
+///
+/// A quorum queue writes one log entry a frame, so one frame for many deliveries spares it most of
+/// its work: an acknowledgement that has an open delivery before it is held for a moment, in case
+/// the delivery is settled meanwhile and both go in one frame.
 struct SettlementLedger {
+    /// How long an acknowledgement may be held, and how many: far below a prefetch.
+    static let patience: Duration = .milliseconds(5)
+    static let mostHeld = 256
+
     private var settled = FIFO<Bool>()
     private var firstNumber: UInt64 = 1
+    private var held: [UInt64] = []
+    private var heldSince: Moment?
 
     /// How many deliveries are open or wait behind an open one.
     var count: Int { settled.count }
+
+    /// When what is held has to go; nil where nothing is.
+    var deadline: Moment? { heldSince.map { $0 + Self.patience } }
 
     /// Notes a delivery.
     ///
@@ -32,15 +45,16 @@ struct SettlementLedger {
         return true
     }
 
-    /// The frames that settle these deliveries.
-    mutating func settle(_ requests: [(number: UInt64, settlement: Settlement)])
-        -> [SettlementFrame]
-    {
+    /// The frames to send now that these deliveries are settled too; `holding` is false where
+    /// nothing may be held any more.
+    mutating func settle(
+        _ requests: [(number: UInt64, settlement: Settlement)], at now: Moment,
+        holding: Bool = true
+    ) -> [SettlementFrame] {
         var frames: [SettlementFrame] = []
-        var acknowledged: [UInt64] = []
         for request in requests where markSettled(request.number) {
             switch request.settlement {
-            case .acknowledge: acknowledged.append(request.number)
+            case .acknowledge: held.append(request.number)
             case .deadLetter: frames.append(.reject(request.number))
             }
         }
@@ -48,16 +62,32 @@ struct SettlementLedger {
             _ = settled.popFirst()
             firstNumber += 1
         }
-        // The number of a multiple acknowledgement must itself still be open at the broker: the
-        // last of the prefix may have been rejected a moment ago.
-        let prefix = acknowledged.filter { $0 < firstNumber }
-        if let last = prefix.max() {
-            frames.append(.acknowledge(last, multiple: prefix.count > 1))
-        }
-        for number in acknowledged where number >= firstNumber {
-            frames.append(.acknowledge(number, multiple: false))
+        frames += takePrefix()
+        if held.isEmpty {
+            heldSince = nil
+        } else if !holding || held.count > Self.mostHeld || deadline.map({ $0 <= now }) ?? false {
+            frames += held.map { .acknowledge($0, multiple: false) }
+            held = []
+            heldSince = nil
+        } else if heldSince == nil {
+            heldSince = now
         }
         return frames
+    }
+
+    /// The number of a multiple acknowledgement must itself still be open at the broker: the last of
+    /// the prefix may have been rejected a moment ago.
+    private mutating func takePrefix() -> [SettlementFrame] {
+        var (count, last): (Int, UInt64) = (0, 0)
+        held.removeAll { number in
+            guard number < firstNumber else { return false }
+            count += 1
+            last = max(last, number)
+            return true
+        }
+        guard count > 0 else { return [] }
+        heldSince = nil
+        return [.acknowledge(last, multiple: count > 1)]
     }
 
     private mutating func markSettled(_ number: UInt64) -> Bool {

@@ -31,12 +31,13 @@ struct GroupTransactions {
     private let path: String
     private let checkpointPages: Int
     private let gauges: Gauges
+    private let tail: OutboxTail
     private var pagesSinceCheckpoint = 0
     /// Why nothing may be written any more until the store is opened anew.
     private var ended: StoreFailure?
 
     init(
-        _ database: Database, path: String, checkpointPages: Int, gauges: Gauges
+        _ database: Database, path: String, checkpointPages: Int, gauges: Gauges, tail: OutboxTail
     ) throws {
         statements = try WriteStatements(database)
         begin = try PreparedStatement(database, "BEGIN IMMEDIATE", place: path)
@@ -46,6 +47,8 @@ struct GroupTransactions {
         self.path = path
         self.checkpointPages = checkpointPages
         self.gauges = gauges
+        self.tail = tail
+        tail.begin(after: statements.lastPosition)
     }
 
     /// Runs one transaction: all of its work is durable when this returns, or none.
@@ -76,6 +79,7 @@ struct GroupTransactions {
         for commit in work.commits { done.results.append(try statements.write(commit.unit)) }
         try statements.keepMark()
         try end.run()
+        tail.append(statements.takeMessages())
         return done
     }
 

@@ -25,6 +25,7 @@ public final class SQLiteStore: SessionStore {
     let writes: Mailbox<WriteWork>
     let reads: Mailbox<ReadWork>
     let gauges = Gauges()
+    let tail = OutboxTail()
 
     /// Opens a store, making it and its directory where there is none.
     ///
@@ -73,6 +74,7 @@ public final class SQLiteStore: SessionStore {
     /// Forgets messages with the next commit, or soon; returns at once.
     public func forget(_ positions: [Int64]) async throws(StoreFailure) {
         if let ended = gauges.now.ended { throw ended }
+        tail.forget(positions)
         guard writes.post(.forget(positions)) else { throw .closed(place: path) }
     }
 
@@ -111,7 +113,8 @@ public final class SQLiteStore: SessionStore {
     public func outbox(
         after position: Int64, limit: Int
     ) async throws(StoreFailure) -> [OutboxRecord] {
-        try await read { (statements) throws(StoreFailure) in
+        if let records = tail.records(after: position, limit: limit) { return records }
+        return try await read { (statements) throws(StoreFailure) in
             try statements.readOutbox(after: position, limit: limit)
         }
     }

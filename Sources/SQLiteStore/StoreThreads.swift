@@ -8,12 +8,13 @@ import SessionStore
 extension SQLiteStore {
     /// Starts the thread that writes, and waits until its connection is open.
     func startWriting(_ options: Options) throws(StoreFailure) {
-        let (path, writes, gauges, lock) = (path, writes, gauges, lock)
+        let (path, writes, gauges, tail, lock) = (path, writes, gauges, tail, lock)
         try start("store writer") { opened in
             defer { withExtendedLifetime(lock) {} }
             let queue = try Connections.openWriter(path: path, options: options)
             let closing = try queue.inDatabase { database in
-                var writer = try Writer(database, path: path, options: options, gauges: gauges)
+                var writer = try Writer(
+                    database, path: path, options: options, gauges: gauges, tail: tail)
                 opened()
                 return writer.work(from: writes)
             }

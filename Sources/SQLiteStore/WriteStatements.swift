@@ -15,7 +15,10 @@ struct WriteStatements {
     /// What the transactions so far have made of the subjects they met; nobody else writes.
     private var known: [SubjectName: Standing] = [:]
     /// The last position given out, and the one that is written down.
-    private var lastPosition, markedPosition: Int64
+    private(set) var lastPosition: Int64
+    private var markedPosition: Int64
+    /// The messages of this transaction.
+    private var messages: [OutboxRecord] = []
 
     /// Where a subject stands: its number in the tables, and its last sequence number.
     private struct Standing {
@@ -87,6 +90,12 @@ struct WriteStatements {
         return .success(())
     }
 
+    /// The messages written since this was last asked.
+    mutating func takeMessages() -> [OutboxRecord] {
+        defer { messages = [] }
+        return messages
+    }
+
     /// Writes the last position down where the transaction gave one out: its last write.
     mutating func keepMark() throws(SQLFailure) {
         guard lastPosition != markedPosition else { return }
@@ -100,6 +109,7 @@ struct WriteStatements {
     /// Positions that were given out in it are not given out again; so the mark has to be written.
     mutating func forgetCached() {
         known = [:]
+        messages = []
         markedPosition = -1
     }
 
@@ -191,6 +201,7 @@ struct WriteStatements {
         addMessage.bind(message.contentType, at: 6)
         addMessage.bind(message.traceparent, at: 7)
         try addMessage.run(blob: message.body, at: 8)
+        messages.append(OutboxRecord(position: lastPosition, message: message))
     }
 }
 

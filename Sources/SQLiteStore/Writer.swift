@@ -34,10 +34,12 @@ struct Writer {
     private var closing: Closing?
 
     init(
-        _ database: Database, path: String, options: SQLiteStore.Options, gauges: Gauges
+        _ database: Database, path: String, options: SQLiteStore.Options, gauges: Gauges,
+        tail: OutboxTail
     ) throws {
         transactions = try GroupTransactions(
-            database, path: path, checkpointPages: options.checkpointPages, gauges: gauges)
+            database, path: path, checkpointPages: options.checkpointPages, gauges: gauges,
+            tail: tail)
         forgetDelay = options.forgetDelay
     }
 

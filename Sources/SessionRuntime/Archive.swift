@@ -1,3 +1,4 @@
+import CommandSchema
 import CopyModel
 import CopyRules
 import FoundationEssentials
@@ -8,7 +9,7 @@ import SessionStore
 /// `summary` is small and changes often; `copySets` and each `backup/<id>` can be large and hardly ever
 /// change; `recovery` changes with progress.
 enum Archive {
-    fileprivate struct Summary: Codable {
+    fileprivate struct Summary: Hashable, Decodable {
         var type: SessionType
         var description: String
         var state: SessionState
@@ -28,9 +29,9 @@ enum Archive {
             unit.deleteParts = old.map(keys) ?? []
             return
         }
-        let summary = try encode(Summary(new))
-        if try old.map({ try encode(Summary($0)) }) != summary {
-            unit.putParts.append(SessionPart(key: summaryKey, bytes: summary))
+        let summary = Summary(new)
+        if old.map(Summary.init) != summary {
+            unit.putParts.append(SessionPart(key: summaryKey, bytes: summary.bytes))
         }
         if old?.copySets != new.copySets {
             unit.putParts.append(SessionPart(key: copySetsKey, bytes: try encode(new.copySets)))
@@ -102,6 +103,26 @@ extension Archive.Summary {
         revision = session.revision
         options = session.options
         lastBackupID = session.lastBackupID
+    }
+
+    /// As `Decodable` reads it. Written by hand, since it is written with every command.
+    fileprivate var bytes: [UInt8] {
+        var writer = JSONWriter(capacity: 256 + description.utf8.count)
+        writer.openObject()
+        writer.member("type", type.rawValue)
+        writer.member("description", description)
+        writer.member("state", state.rawValue)
+        writer.member("revision", revision)
+        writer.key("options")
+        writer.openObject()
+        writer.member(
+            "minimumMinutesBetweenBackups", options.minimumMinutesBetweenBackups)
+        writer.member("retentionMinutes", options.retentionMinutes)
+        writer.member("expireBackupOnAutoRoll", options.expireBackupOnAutoRoll)
+        writer.closeObject()
+        if let lastBackupID { writer.member("lastBackupID", lastBackupID.description) }
+        writer.closeObject()
+        return writer.bytes
     }
 }
 

@@ -79,6 +79,8 @@ struct SettlementLedgerTests {
         // The broker's view: what is open there.
         var atBroker: Set<UInt64> = []
         var asked: [UInt64: Settlement] = [:]
+        var dueBy: [UInt64: Moment] = [:]
+        var now = Moment.now
         var last: UInt64 = 0
         for _ in 0..<200 {
             if Bool.random(using: &numbers) {
@@ -100,7 +102,11 @@ struct SettlementLedgerTests {
                     asked[number] = settlement
                 }
             }
-            for frame in ledger.settle(requests) {
+            now = now + .milliseconds(Int.random(in: 0...4, using: &numbers))
+            for number in requests.map(\.number) where asked[number] != nil {
+                dueBy[number] = dueBy[number] ?? now + SettlementLedger.patience
+            }
+            for frame in ledger.settle(requests, at: now) {
                 switch frame {
                 case .reject(let number):
                     let wasOpen = atBroker.remove(number) != nil
@@ -113,18 +119,38 @@ struct SettlementLedgerTests {
                     atBroker.subtract(covered)
                 }
             }
-            #expect(atBroker.isDisjoint(with: asked.keys), "everything asked for has been sent")
+            let late = atBroker.filter { dueBy[$0].map { $0 <= now } ?? false }
+            #expect(late.isEmpty, "nothing is held for longer than the ledger's patience")
+            #expect(
+                ledger.deadline != nil || atBroker.isDisjoint(with: asked.keys),
+                "what is held has a deadline")
         }
+        for frame in ledger.settle([], at: now, holding: false) {
+            guard case .acknowledge(let number, multiple: false) = frame else {
+                Issue.record("a prefix was held: \(frame)")
+                continue
+            }
+            atBroker.remove(number)
+        }
+        #expect(atBroker.isDisjoint(with: asked.keys), "everything asked for has been sent")
     }
 
-    @Test("a whole prefix goes out as one frame")
+    @Test("a whole prefix goes out as one frame; what is behind a gap waits a moment for it")
     func prefixIsOneFrame() {
         var ledger = SettlementLedger()
-        for number in 1...5 { _ = ledger.delivered(UInt64(number)) }
-        let frames = ledger.settle([
-            (3, .acknowledge), (1, .acknowledge), (2, .acknowledge), (5, .acknowledge),
-        ])
-        #expect(frames == [.acknowledge(3, multiple: true), .acknowledge(5, multiple: false)])
+        let now = Moment.now
+        for number in 1...7 { _ = ledger.delivered(UInt64(number)) }
+        let first = ledger.settle(
+            [(3, .acknowledge), (1, .acknowledge), (2, .acknowledge), (5, .acknowledge)], at: now)
+        #expect(first == [.acknowledge(3, multiple: true)])
+        #expect(ledger.deadline == now + SettlementLedger.patience)
+        let closed = ledger.settle([(4, .acknowledge)], at: now + .milliseconds(1))
+        #expect(closed == [.acknowledge(5, multiple: true)])
+        #expect(ledger.deadline == nil)
+        let held = ledger.settle([(7, .acknowledge)], at: now)
+        #expect(held.isEmpty)
+        let late = ledger.settle([], at: now + SettlementLedger.patience)
+        #expect(late == [.acknowledge(7, multiple: false)])
     }
 
     @Test("a gap in the broker's numbers is noticed")
