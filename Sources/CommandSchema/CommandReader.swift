@@ -68,6 +68,7 @@ public enum CommandReader {
 
     /// True for `application/json`, alone or with the character set that JSON has anyway.
     private static func isJSON(_ contentType: String) -> Bool {
+        if contentType == "application/json" { return true }
         var plain = contentType.lowercased()
         plain.removeAll { $0 == " " || $0 == "\t" || $0 == "\"" }
         return plain == "application/json" || plain == "application/json;charset=utf-8"

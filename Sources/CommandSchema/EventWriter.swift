@@ -37,9 +37,11 @@ public enum EventWriter {
     /// The event's id, also its AMQP `message_id`, as `payroll/00000000000000000042`: the number
     /// has 20 digits, so that texts sort as the numbers do.
     public static func id(_ event: Event) -> String {
-        let digits = String(event.sequence)
-        return event.subject.text + "/" + "00000000000000000000".dropFirst(digits.utf8.count)
-            + digits
+        var writer = JSONWriter(capacity: event.subject.text.utf8.count + 21)
+        writer.append(event.subject.text)
+        writer.append("/")
+        writer.append(event.sequence, width: 20)
+        return String(decoding: writer.bytes, as: UTF8.self)
     }
 }
 

@@ -25,11 +25,12 @@ def measure(stall, count):
     site = Site()
     try:
         site.start()
-        volumes = ",".join('{"id":"%04x","capacity":"64MiB","safeguardedMultiplier":4}' % n for n in range(count))
-        site.send("CreateVolumes", "box1", f"volumes=[{volumes}]")
         site.send("CreateSession", "all", "type=SafeguardedCopy")
-        sets = ",".join('{"H1":"box1:%04x"}' % n for n in range(count))
-        site.send("AddCopySets", "all", f"copySets=[{sets}]")
+        for first in range(0, count, 1000):  # a word of the command line has an end
+            some = range(first, min(count, first + 1000))
+            volumes = ",".join('{"id":"%04x","capacity":"64MiB","safeguardedMultiplier":4}' % n for n in some)
+            site.send("CreateVolumes", "box1", f"volumes=[{volumes}]")
+            site.send("AddCopySets", "all", "copySets=[" + ",".join('{"H1":"box1:%04x"}' % n for n in some) + "]")
         exports = [f"box1:{n:04x}" for n in range(0, count, max(1, count // 16))][:16]
         log = site.directory / "writes.log"
         words = [stall, "-p", str(site.nbd), "-j", "4", "-d", str(4 + 2 * backups), "-l", str(log)]

@@ -10,7 +10,7 @@ class StorageDaemon:
         self.monitor = self.directory / "qmp"
         self.process = subprocess.Popen(
             ["qemu-storage-daemon", "--chardev", f"socket,id=m,path={self.monitor},server=on,wait=off",
-             "--monitor", "chardev=m", *arguments])
+             "--monitor", "chardev=m", *arguments], stderr=subprocess.DEVNULL)
         self.socket = socket.socket(socket.AF_UNIX)
         for _ in range(500):
             try:
