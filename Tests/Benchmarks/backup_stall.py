@@ -4,9 +4,12 @@ time, beside a qemu-storage-daemon transaction of as many backup jobs.
 
   backup_stall.py [COUNTS 1,100,1000,10000] [BACKUPS 5]
 
-Hosts: four connections, each writing 4 KiB at depth 1 at random places of random volumes. Stall = the
-latency of the writes under way within a backup (from its decision to its outcome), beside the writes of
-the two seconds before the first backup.
+Hosts: four connections, each writing 4 KiB at depth 1 at random places of random volumes. Three
+latencies: of the writes that were under way within a backup (from its decision to its outcome), of the
+writes in the 0.8 seconds after a backup, and of those in the two seconds before the first one. After a
+backup nearly every write is the first to its track and saves what it overwrites, whether a backup is
+running or not; so what a backup itself costs is the difference between within and after. The first
+backup also writes out everything that the hosts have written so far; it is shown apart.
 """
 import subprocess, sys, time
 from datetime import datetime
@@ -58,15 +61,19 @@ def percentile(values, share):
 
 def main():
     stall = compile_c(HERE / "clients/stall.c", "-lnbd", "-pthread")
-    print("volumes  whole ms  stall p50/p99/max ms   before p50/p99/max ms   QEMU transaction ms")
+    show = lambda values: "/".join(f"{percentile(values, s):.2f}" for s in (0.5, 0.99, 1.0))
+    print("volumes | whole backup ms, median (first) | writes within p50/p99/max ms | after | before | QEMU transaction ms")
     for count in counts:
         windows, writes, began = measure(stall, count)
-        inside = [us / 1000 for at, us in writes if any(at + us / 1e6 >= a and at <= b for a, b in windows)]
-        before = [us / 1000 for at, us in writes if began + 1 < at < windows[0][0] - 0.1]
+        first, rest = windows[0], windows[1:]
+        span = lambda a, b: [us / 1000 for at, us in writes if at + us / 1e6 >= a and at <= b]
+        within = [us for a, b in rest for us in span(a, b)]
+        after = [us for a, b in rest for us in span(b + 0.05, b + 0.85)]
+        before = span(began + 1, first[0] - 0.1)
         peer = median([transaction_seconds(count, Site.place()) for _ in range(3)]) * 1000 if count <= 1000 else float("nan")
-        whole = median([(b - a) * 1000 for a, b in windows])
-        show = lambda values: "/".join(f"{percentile(values, s):.2f}" for s in (0.5, 0.99, 1.0))
-        print(f"{count:7d}  {whole:8.1f}  {show(inside):22s} {show(before):22s}  {peer:.1f}  ({len(inside)} writes inside)", flush=True)
+        whole = median([(b - a) * 1000 for a, b in rest])
+        print(f"{count:7d} | {whole:.0f} ({(first[1] - first[0]) * 1000:.0f}) | {show(within)} of {len(within)} | {show(after)} | "
+              f"{show(before)} | first backup {show(span(*first))} | {peer:.1f}", flush=True)
 
 
 main()
