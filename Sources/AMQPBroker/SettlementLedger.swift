@@ -27,14 +27,14 @@ struct SettlementLedger {
 
     private var settled = FIFO<Bool>()
     private var firstNumber: UInt64 = 1
-    private var held: [UInt64] = []
-    private var heldSince: Moment?
+    /// In the order in which they were settled, and since when each is held.
+    private var held: [(number: UInt64, since: Moment)] = []
 
     /// How many deliveries are open or wait behind an open one.
     var count: Int { settled.count }
 
     /// When what is held has to go; nil where nothing is.
-    var deadline: Moment? { heldSince.map { $0 + Self.patience } }
+    var deadline: Moment? { held.first.map { $0.since + Self.patience } }
 
     /// Notes a delivery.
     ///
@@ -54,7 +54,7 @@ struct SettlementLedger {
         var frames: [SettlementFrame] = []
         for request in requests where markSettled(request.number) {
             switch request.settlement {
-            case .acknowledge: held.append(request.number)
+            case .acknowledge: held.append((request.number, now))
             case .deadLetter: frames.append(.reject(request.number))
             }
         }
@@ -63,14 +63,9 @@ struct SettlementLedger {
             firstNumber += 1
         }
         frames += takePrefix()
-        if held.isEmpty {
-            heldSince = nil
-        } else if !holding || held.count > Self.mostHeld || deadline.map({ $0 <= now }) ?? false {
-            frames += held.map { .acknowledge($0, multiple: false) }
+        if !holding || held.count > Self.mostHeld || deadline.map({ $0 <= now }) ?? false {
+            frames += held.map { .acknowledge($0.number, multiple: false) }
             held = []
-            heldSince = nil
-        } else if heldSince == nil {
-            heldSince = now
         }
         return frames
     }
@@ -79,15 +74,13 @@ struct SettlementLedger {
     /// the prefix may have been rejected a moment ago.
     private mutating func takePrefix() -> [SettlementFrame] {
         var (count, last): (Int, UInt64) = (0, 0)
-        held.removeAll { number in
-            guard number < firstNumber else { return false }
+        held.removeAll { entry in
+            guard entry.number < firstNumber else { return false }
             count += 1
-            last = max(last, number)
+            last = max(last, entry.number)
             return true
         }
-        guard count > 0 else { return [] }
-        heldSince = nil
-        return [.acknowledge(last, multiple: count > 1)]
+        return count == 0 ? [] : [.acknowledge(last, multiple: count > 1)]
     }
 
     private mutating func markSettled(_ number: UInt64) -> Bool {
