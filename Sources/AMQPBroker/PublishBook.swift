@@ -117,7 +117,7 @@ struct PublishBook<Ticket> {
     mutating func confirm(_ sequence: UInt64, multiple: Bool, accepted: Bool) {
         for entry in ledger.settle(sequence, multiple: multiple) {
             guard accepted else {
-                give(.unconfirmed(reason: Self.refused), to: entry)
+                give(.rejected, to: entry)
                 continue
             }
             give(.confirmed, to: entry)
@@ -187,7 +187,9 @@ struct PublishBook<Ticket> {
         let position = Int(entry.call - firstCall)
         guard calls[position] != nil, calls[position]!.verdicts[entry.index] == nil else { return }
         calls[position]!.verdicts[entry.index] = verdict
-        if case .unconfirmed = verdict { breakRun(calls[position]!.run) }
+        if breaksRun(verdict, of: calls[position]!.messages[entry.index]) {
+            breakRun(calls[position]!.run)
+        }
         calls[position]!.open -= 1
         if calls[position]!.open == 0 { finish(position) }
     }
@@ -199,6 +201,15 @@ struct PublishBook<Ticket> {
         }
         breakRun(call.run)
         finish(position)
+    }
+
+    /// A reply that its queue does not take holds up nobody.
+    private func breaksRun(_ verdict: PublishVerdict, of message: OutgoingMessage) -> Bool {
+        switch verdict {
+        case .confirmed, .returned: false
+        case .rejected: !message.exchange.isEmpty
+        case .unconfirmed: true
+        }
     }
 
     private mutating func breakRun(_ run: PublishRun?) {

@@ -231,13 +231,15 @@ final class PublisherLoop: Sendable {
         Self.answer(settled)
     }
 
-    // The broker closes the channel over an exchange that is missing or forbidden, and names it.
-    // Only the first message to it is known to have been looked at.
+    // The broker closes the channel over an exchange that is missing or forbidden, and names it (the
+    // default exchange by a name of its own). Only the first message to it is known to have been
+    // looked at.
     private static func blame(
         _ message: OutgoingMessage, for error: BrokerError
     ) -> PublishVerdict? {
         guard let code = error.replyCode, error.code == .notFound || error.code == .accessRefused,
             error.message.contains("exchange '\(message.exchange)'")
+                || (message.exchange.isEmpty && error.message.contains("'amq.default'"))
         else { return nil }
         return .returned(code: code, text: error.message)
     }

@@ -9,7 +9,7 @@ enum Values {
     /// Scalars that a description may have.
     static let longestDescription = 1024
     static let smallestVolume = Capacity(bytes: 4096)
-    static let largestVolume = Capacity(bytes: 1 << 50)
+    static let largestVolume = Capacity(bytes: 1 << 47)
     static let multipliers = 0...10_000
     /// Seconds since 1970 that stay below the year 33,658, so that times can be made of them.
     static let largestBackupID: UInt64 = 999_999_999_999

@@ -14,7 +14,7 @@ public struct Capacity: Hashable, Sendable, Comparable, Codable, CustomStringCon
         let digits = text.prefix { $0.isASCII && $0.isNumber }
         let unit = text.dropFirst(digits.count)
         guard !digits.isEmpty, digits == "0" || digits.first != "0", let number = UInt64(digits),
-            let shift = Self.units.first(where: { $0.name == unit })?.shift
+            let shift = Self.units.first(where: { $0.name.utf8.elementsEqual(unit.utf8) })?.shift
         else { return nil }
         let (bytes, overflow) = number.multipliedReportingOverflow(by: 1 << shift)
         guard !overflow else { return nil }

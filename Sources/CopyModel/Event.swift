@@ -57,7 +57,7 @@ public struct PairView: Hashable, Sendable {
         rolePair = .h1r1
         self.pair = pair
         recoverable = pair.state == .targetAvailable
-        copying = backgroundCopy && recoverable && pair.tracksRemaining > 0
+        copying = backgroundCopy && pair.hasTracksToCopy
     }
 }
 

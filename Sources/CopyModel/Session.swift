@@ -60,6 +60,10 @@ public struct Session: Hashable, Sendable {
     public var recovery: Recovery?
     /// The newest backup id ever given out: ids are never used twice, not even after expiry.
     public var lastBackupID: BackupID?
+    /// Volumes that the storage did not know when it was last asked, in order. A volume of a session
+    /// cannot be deleted, so their storage is not there (not mounted, not configured): what is known
+    /// of them stays as it was.
+    public var unseen: [VolumeID]
 
     /// A new session in `Defined`.
     public init(
@@ -75,6 +79,7 @@ public struct Session: Hashable, Sendable {
         self.backups = []
         self.recovery = nil
         self.lastBackupID = nil
+        self.unseen = []
     }
 }
 
@@ -163,6 +168,16 @@ public struct Pair: Hashable, Sendable, Codable {
         self.tracksRemaining = tracksRemaining
         self.tracks = tracks
         self.lastResult = nil
+    }
+
+    /// The copy cannot go on by itself: it failed, and tracks are left.
+    public var isStopped: Bool {
+        state == .targetAvailable && tracksRemaining > 0 && lastResult != nil
+    }
+
+    /// A background copy, where there is one, has something to do and can.
+    public var hasTracksToCopy: Bool {
+        state == .targetAvailable && tracksRemaining > 0 && !isStopped
     }
 
     /// Whole per cent of the tracks that the target holds; 100 only when all are there.

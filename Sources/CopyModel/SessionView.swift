@@ -7,21 +7,29 @@ extension Session {
     /// A background copy is under way.
     public var isCopying: Bool {
         guard let recovery, recovery.backgroundCopy else { return false }
-        return recovery.pairs.contains { $0.state == .targetAvailable && $0.tracksRemaining > 0 }
+        return recovery.pairs.contains(where: \.hasTracksToCopy)
     }
 
-    /// Something that the session made is no longer whole.
+    /// Something that the session made is no longer whole, or a copy cannot go on.
     public var hasError: Bool {
         backups.contains { !$0.lost.isEmpty }
-            || (recovery?.pairs.contains { $0.state == .lost } ?? false)
+            || (recovery?.pairs.contains { $0.state == .lost || $0.isStopped } ?? false)
+    }
+
+    /// True where the recovery's targets present the point of that name.
+    public func presents(_ tag: PointTag) -> Bool {
+        guard let recovery else { return false }
+        return (backup(recovery.backup)?.tag ?? tag) == tag
     }
 
     /// How well the session stands.
     ///
     /// `Warning` after a backup until it is read back; `Severe` where the newest backup has lost a
-    /// volume or a recovery has lost a pair (Copy Services Manager's meaning of the icons).
+    /// volume or a recovery has lost a pair (Copy Services Manager's meaning of the icons); `Unknown`
+    /// where the storage does not answer for a volume: its backups may all be there, or not.
     public var status: SessionStatus {
         guard state != .defined else { return .inactive }
+        guard unseen.isEmpty else { return .unknown }
         guard let newest = backups.last else { return .normal }
         if !newest.lost.isEmpty || (recovery?.pairs.contains { $0.state == .lost } ?? false) {
             return .severe
@@ -104,7 +112,7 @@ public struct RolePairView: Hashable, Sendable {
         rolePair = .h1r1
         pairs = recovery.pairs.count
         recoverablePairs = usable.count
-        copyingPairs = recovery.backgroundCopy ? usable.count { $0.tracksRemaining > 0 } : 0
+        copyingPairs = recovery.backgroundCopy ? usable.count(where: \.hasTracksToCopy) : 0
         recoverable = usable.count == recovery.pairs.count
         copying = copyingPairs > 0
         tracksRemaining = recovery.pairs.reduce(0) { $0 + $1.tracksRemaining }

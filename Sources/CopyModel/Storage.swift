@@ -14,7 +14,7 @@ public enum Effect: Hashable, Sendable, Codable {
     /// Copy what the targets do not hold yet.
     case startBackgroundCopy(targets: [VolumeID])
     /// End the relationships of the targets.
-    case withdraw(targets: [VolumeID])
+    case withdraw([PairTerms], PointTag)
     /// New volumes, all or none.
     case createVolumes(SubjectName, [VolumeSpecification])
     /// Fewer volumes, all or none.
@@ -135,16 +135,19 @@ public struct RelationshipReport: Hashable, Sendable {
 }
 
 /// What the storage reports unasked. May not be refused: every state answers every fact.
+///
+/// Facts of a relationship name the point that the target presented then: they can be heard when it
+/// presents another.
 public enum StorageFact: Hashable, Sendable {
     /// How far a relationship is. At most twice a second each, and always once at 0 remaining, which
     /// is reported only when the target's data is durable.
-    case copyProgress(target: VolumeID, tracksRemaining: UInt64, tracks: UInt64)
+    case copyProgress(target: VolumeID, tag: PointTag, tracksRemaining: UInt64, tracks: UInt64)
     /// Points have rolled off a volume whose safeguarded capacity ran out.
     case pointsRolledOff(volume: VolumeID, tags: [PointTag])
     /// A volume's safeguarded capacity has crossed a level.
     case capacityLevel(volume: VolumeID, usedPercent: Int, level: CapacityLevel)
     /// A background copy cannot go on.
-    case copyFailed(target: VolumeID, reason: String)
+    case copyFailed(target: VolumeID, tag: PointTag, reason: String)
     /// The system could not make something durable and goes on trying.
     case storageTrouble(system: SubjectName, place: String, errno: Int32)
 }

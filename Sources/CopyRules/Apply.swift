@@ -38,12 +38,13 @@ extension CopyRules {
             session.backups[index].verified = true
         case .backupsExpired(let ids): session.backups.removeAll { ids.contains($0.id) }
         case .recovered(let recovery): session.recovery = recovery
-        case .backgroundCopyStarted: session.recovery?.backgroundCopy = true
+        case .backgroundCopyStarted: startCopy(&session)
         case .recoveryWithdrawn: session.recovery = nil
         case .terminated:
             session.recovery = nil
             session.backups = []
-        case .observed(let backups, let recovery):
+        case .observed(let backups, let recovery, let unseen):
+            session.unseen = unseen
             session.backups = backups
             session.recovery = recovery
             session.lastBackupID = [session.lastBackupID, backups.last?.id].compactMap { $0 }.max()
@@ -51,7 +52,7 @@ extension CopyRules {
             withPair(target, of: &session) { pair in
                 pair.tracksRemaining = remaining
                 pair.tracks = tracks
-                if remaining == 0 { pair.lastResult = nil }
+                pair.lastResult = nil
             }
         case .copyFailed(let target, let reason):
             withPair(target, of: &session) { $0.lastResult = reason }
@@ -76,12 +77,27 @@ extension CopyRules {
 
     private static func remove(_ removed: [VolumeID], from session: inout Session) {
         let gone = Set(removed)
+        session.unseen.removeAll { volume in
+            session.copySets.contains { set in
+                gone.contains(set.h1) && (set.h1 == volume || set.r1 == volume)
+            }
+        }
         session.copySets.removeAll { gone.contains($0.h1) }
         for index in session.backups.indices {
             session.backups[index].sources.removeAll { gone.contains($0) }
             session.backups[index].lost.removeAll { gone.contains($0) }
         }
         session.backups.removeAll { $0.sources.isEmpty }
+    }
+
+    /// A copy that stopped starts again, and whatever stopped it is history.
+    private static func startCopy(_ session: inout Session) {
+        guard var recovery = session.recovery else { return }
+        recovery.backgroundCopy = true
+        for index in recovery.pairs.indices where recovery.pairs[index].isStopped {
+            recovery.pairs[index].lastResult = nil
+        }
+        session.recovery = recovery
     }
 
     private static func withPair(

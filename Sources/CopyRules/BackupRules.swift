@@ -25,7 +25,7 @@ extension CopyRules {
                         "SetSafeguardedCapacity \(h1.local) on \(h1.storage), e.g. multiplier 4."))
         }
         ladder.add(tooSoon(session, facts.now))
-        return ladder.decide(backupPlan(session, facts.now))
+        return ladder.decide(backupPlan(session, facts))
     }
 
     private static func tooSoon(_ session: Session, _ now: Timestamp) -> [Refusal] {
@@ -44,10 +44,14 @@ extension CopyRules {
         ]
     }
 
-    /// The id is the second, or the next one free: ids rise whatever the clock does.
-    private static func backupPlan(_ session: Session, _ now: Timestamp) -> Plan {
-        let second = UInt64(max(0, now.seconds))
-        let id = BackupID(seconds: max(second, (session.lastBackupID?.seconds ?? 0) + 1))
+    /// The id is the second, or the next one free: ids rise whatever the clock does, and above what
+    /// an earlier session of the name left on the volumes.
+    private static func backupPlan(_ session: Session, _ facts: Facts) -> Plan {
+        let second = UInt64(max(0, facts.now.seconds))
+        let left = session.copySets.flatMap { facts.storage.volumes[$0.h1]?.points ?? [] }
+            .filter { $0.tag.session == session.name }.map(\.tag.backup)
+        let last = (left + [session.lastBackupID].compactMap { $0 }).max()
+        let id = BackupID(seconds: max(second, (last?.seconds ?? 0) + 1))
         let tag = PointTag(session: session.name, backup: id)
         let sources = session.copySets.map(\.h1)
         return Plan(

@@ -16,6 +16,12 @@ extension CopyRules {
                 Refusal(
                     .copySetExists, "Session \(session.name) has a copy set \(set.h1) already.",
                     subject: "H1 \(set.h1)", remedy: "Leave it out, or RemoveCopySets it first."))
+            ladder.require(
+                !session.copySets.contains { $0.r1 == set.h1 },
+                Refusal(
+                    .volumeInUse, "\(set.h1) is a recovery volume (R1) of this session.",
+                    subject: "H1 \(set.h1)",
+                    remedy: "Give another host volume, or RemoveCopySets the set it recovers."))
             ladder.add(unknownVolumes(of: set, facts.storage))
             guard let r1 = set.r1 else { continue }
             ladder.require(

@@ -13,7 +13,9 @@ extension CopyRules {
         case (.some(let deleted), nil): return [.sessionDeleted(deleted.summary)]
         case (.some(let before), .some(let after)):
             guard before != after else { return [] }
-            var events = backupEvents(before, after) + pairEvents(before, after)
+            var events =
+                backupEvents(before, after) + pairEvents(before, after)
+                + completion(before, after)
             if isWorthTelling(before, after) { events.append(.sessionChanged(after.summary)) }
             return events
         }
@@ -48,10 +50,35 @@ extension CopyRules {
                     .backupUnrecoverable(BackupView(backup, reason: "No longer on \(names).")))
             }
         }
+        let members = Set(after.copySets.map(\.h1))
         for backup in before.backups where !kept.contains(backup.id) {
-            events.append(.backupExpired(BackupView(backup)))
+            let left = backup.sources.filter { !members.contains($0) }
+            events.append(
+                .backupExpired(
+                    BackupView(
+                        backup,
+                        reason: left == backup.sources
+                            ? "Its copy sets were removed from the session." : nil)))
         }
         return events
+    }
+
+    /// The end of a background copy, however it became known: by a fact, by a look at the storage, or
+    /// because hosts had written everything when the copy was asked for.
+    private static func completion(_ before: Session, _ after: Session) -> [EventBody] {
+        guard let recovery = after.recovery, isCopied(recovery),
+            before.recovery.map({ $0.backup == recovery.backup && isCopied($0) }) != true
+        else { return [] }
+        return [
+            .copyProgress(
+                CopyProgress(
+                    rolePair: .h1r1, percent: 100, tracksRemaining: 0, bytesPerSecond: 0,
+                    estimatedCompletion: nil))
+        ]
+    }
+
+    private static func isCopied(_ recovery: Recovery) -> Bool {
+        recovery.backgroundCopy && recovery.pairs.allSatisfy { $0.tracksRemaining == 0 }
     }
 
     private static func pairEvents(_ before: Session, _ after: Session) -> [EventBody] {

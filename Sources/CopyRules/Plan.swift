@@ -26,12 +26,16 @@ public struct Step: Hashable, Sendable, Codable {
     public var change: Change
     /// What puts the storage back where the effect fails half-way.
     public var undo: Effect?
+    /// Where the effect fails, the change does not follow, and the plan goes on: the next step is
+    /// about something else.
+    public var mayFail: Bool
 
     /// Gathers a step.
-    public init(effect: Effect?, change: Change, undo: Effect? = nil) {
+    public init(effect: Effect?, change: Change, undo: Effect? = nil, mayFail: Bool = false) {
         self.effect = effect
         self.change = change
         self.undo = undo
+        self.mayFail = mayFail
     }
 }
 
@@ -66,7 +70,7 @@ public enum Change: Hashable, Sendable, Codable {
     /// Nothing of the session is on the storage any more.
     case terminated
     /// The storage was asked, and this is what it has.
-    case observed(backups: [Backup], recovery: Recovery?)
+    case observed(backups: [Backup], recovery: Recovery?, unseen: [VolumeID])
     /// A target holds more of its tracks.
     case progressed(target: VolumeID, tracksRemaining: UInt64, tracks: UInt64)
     /// A background copy cannot go on.

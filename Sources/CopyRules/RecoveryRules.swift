@@ -102,7 +102,7 @@ extension CopyRules {
         let recovery = Recovery(backup: backup.id, backgroundCopy: backgroundCopy, pairs: pairs)
         let step = Step(
             effect: .establish(terms, backup.tag, backgroundCopy: backgroundCopy),
-            change: .recovered(recovery), undo: .withdraw(targets: terms.map(\.target)))
+            change: .recovered(recovery), undo: .withdraw(terms, backup.tag))
         return Plan(
             steps: [step],
             result: .recovered(backup.id, pairs: pairs.count, backgroundCopy: backgroundCopy))
@@ -115,7 +115,8 @@ extension CopyRules {
         ladder.require(session.recovery != nil, Reasons.noRecovery(session))
         let recovery = session.recovery
         ladder.require(
-            recovery?.backgroundCopy != true,
+            recovery?.backgroundCopy != true
+                || recovery?.pairs.contains(where: \.isStopped) == true,
             Refusal(
                 .alreadyCopying, "The background copy of \(session.name) was started already.",
                 subject: session.name.text, remedy: "DescribeSession shows how far it is."))
@@ -132,9 +133,22 @@ extension CopyRules {
         var ladder = ladder
         ladder.require(session.recovery != nil, Reasons.noRecovery(session))
         ladder.add(readThrough(session, facts.storage))
-        let targets = session.recovery?.pairs.map(\.target) ?? []
-        let step = Step(effect: .withdraw(targets: targets), change: .recoveryWithdrawn)
-        return ladder.decide(Plan(steps: [step], result: .withdrawn(pairs: targets.count)))
+        let step = withdrawal(from: session)
+        return ladder.decide(
+            Plan(
+                steps: step.map { [$0] } ?? [],
+                result: .withdrawn(pairs: session.recovery?.pairs.count ?? 0)))
+    }
+
+    /// The step that ends the recovery: what the session made, and nothing that another session has
+    /// made of the targets meanwhile. Nil where there is none.
+    private static func withdrawal(from session: Session) -> Step? {
+        guard let recovery = session.recovery else { return nil }
+        let terms = recovery.pairs.map { PairTerms(source: $0.source, target: $0.target) }
+        let tag =
+            session.backup(recovery.backup)?.tag
+            ?? PointTag(session: session.name, backup: recovery.backup)
+        return Step(effect: .withdraw(terms, tag), change: .recoveryWithdrawn)
     }
 
     /// R1 volumes with backups of their own still read through the recovery until it is copied.
@@ -155,15 +169,14 @@ extension CopyRules {
         var ladder = ladder
         ladder.add(readThrough(session, facts.storage))
         var steps = [Step(effect: nil, change: .terminating)]
-        let targets = session.recovery?.pairs.map(\.target) ?? []
-        if !targets.isEmpty {
-            steps.append(Step(effect: .withdraw(targets: targets), change: .recoveryWithdrawn))
-        }
+        if let step = withdrawal(from: session) { steps.append(step) }
         let sources = Set(session.backups.flatMap(\.sources)).sorted()
         steps.append(
             Step(
                 effect: .dropPoints(session.backups.map(\.tag), sources: sources),
                 change: .terminated))
-        return ladder.decide(Plan(steps: steps, result: .withdrawn(pairs: targets.count)))
+        return ladder.decide(
+            Plan(
+                steps: steps, result: .withdrawn(pairs: session.recovery?.pairs.count ?? 0)))
     }
 }

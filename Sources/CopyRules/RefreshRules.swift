@@ -8,6 +8,7 @@ extension CopyRules {
         var repaired = session
         repaired.backups = observed.backups
         repaired.recovery = observed.recovery
+        repaired.unseen = observed.unseen
         return ladder.decide(
             Plan(
                 steps: repairs(of: session, facts: facts),
@@ -18,26 +19,39 @@ extension CopyRules {
     public static func repairs(of session: Session, facts: Facts) -> [Step] {
         let observed = observe(session, facts)
         var steps: [Step] = []
-        if observed.backups != session.backups || observed.recovery != session.recovery {
-            let change = Change.observed(backups: observed.backups, recovery: observed.recovery)
+        if observed.backups != session.backups || observed.recovery != session.recovery
+            || observed.unseen != session.unseen
+        {
+            let change = Change.observed(
+                backups: observed.backups, recovery: observed.recovery, unseen: observed.unseen)
             steps.append(Step(effect: nil, change: change))
         }
         for backup in observed.backups where !backup.verified {
             let present = backup.sources.filter { !backup.lost.contains($0) }
-            guard !present.isEmpty else { continue }
+            guard !present.isEmpty, !present.contains(where: observed.unseen.contains) else {
+                continue
+            }
+            // One that cannot be read stays as it is, not recoverable, and holds up no other.
             steps.append(
                 Step(
                     effect: .verifyPoints(backup.tag, sources: present),
-                    change: .backupVerified(backup.id)))
+                    change: .backupVerified(backup.id), mayFail: true))
         }
         return steps
     }
 
-    /// What the storage has of this session: its backups and its recovery.
+    /// What the storage has of this session: its backups and its recovery, and the volumes that it
+    /// does not answer for.
+    ///
+    /// A point is lost only where its volume is there without it. Where the volume is not there,
+    /// nothing is known, and what was known stays: a directory that is not mounted must not expire a
+    /// single backup.
     private static func observe(
         _ session: Session, _ facts: Facts
-    ) -> (backups: [Backup], recovery: Recovery?) {
+    ) -> (backups: [Backup], recovery: Recovery?, unseen: [VolumeID]) {
         let report = facts.storage
+        let unseen = session.copySets.flatMap { [$0.h1] + ($0.r1.map { [$0] } ?? []) }
+            .filter { report.volumes[$0] == nil }.sorted()
         var holders: [PointTag: [VolumeID]] = [:]
         for h1 in session.copySets.map(\.h1) {
             for point in report.volumes[h1]?.points ?? []
@@ -48,7 +62,9 @@ extension CopyRules {
         var backups: [Backup] = session.backups.map { backup in
             var backup = backup
             let present = Set(holders.removeValue(forKey: backup.tag) ?? [])
-            let missing = backup.sources.filter { !present.contains($0) }
+            let missing = backup.sources.filter { source in
+                unseen.contains(source) ? backup.lost.contains(source) : !present.contains(source)
+            }
             backup.sources += present.subtracting(backup.sources).sorted()
             backup.lost = missing
             return backup
@@ -60,7 +76,7 @@ extension CopyRules {
                 Backup(id: tag.backup, tag: tag, time: tag.backup.time, sources: sources.sorted()))
         }
         backups.sort { $0.id < $1.id }
-        return (backups, observeRecovery(session, backups, report))
+        return (backups, observeRecovery(session, backups, report), unseen)
     }
 
     /// Points belong to the session that took them, or to whoever has the volume once it is gone.
@@ -95,6 +111,7 @@ extension CopyRules {
                 pair.lastResult = old.lastResult
                 return pair
             }
+            guard report.volumes[old.target] != nil else { return old }
             var pair = old
             pair.state = .lost
             pair.lastResult = "The storage no longer has the relationship."
@@ -110,6 +127,12 @@ extension CopyRules {
 
     private static func differences(from old: Session, to new: Session) -> [String] {
         var changes: [String] = []
+        for volume in new.unseen where !old.unseen.contains(volume) {
+            changes.append("\(volume) is not there: its storage system does not know it.")
+        }
+        for volume in old.unseen where !new.unseen.contains(volume) {
+            changes.append("\(volume) is there again.")
+        }
         let known = Dictionary(old.backups.map { ($0.id, $0) }, uniquingKeysWith: { a, _ in a })
         for backup in new.backups {
             guard let before = known[backup.id] else {

@@ -1,10 +1,30 @@
 import CopyModel
 
-// What a dry run says: one sentence an effect.
+// What a dry run says: one sentence a step.
 
 extension Plan {
-    /// What would be done, one sentence each; empty where only the session's record would change.
-    public var sentences: [String] { steps.compactMap { $0.effect?.sentence } }
+    /// What would be done, one sentence each; empty where nothing would change.
+    public var sentences: [String] {
+        steps.compactMap { $0.effect?.sentence ?? $0.change.sentence }
+    }
+}
+
+extension Change {
+    /// What would become of the session; nil where the effect says it, or there is nothing to say.
+    fileprivate var sentence: String? {
+        switch self {
+        case .created(let type, _, _): "A session of type \(type.rawValue) would be created."
+        case .modified: "The session's description and options would be changed."
+        case .deleted: "The session would be deleted."
+        case .copySetsAdded(let sets): "\(sets.count) copy sets would be added."
+        case .copySetsRemoved(let sets): "\(sets.count) copy sets would be removed."
+        case .observed: "The session would be brought to what the storage has."
+        case .backupTaken, .backupVerified, .backupsExpired, .recovered, .backgroundCopyStarted,
+            .recoveryWithdrawn, .terminated, .nothing, .terminating, .progressed, .copyFailed,
+            .rolledOff:
+            nil
+        }
+    }
 }
 
 extension Effect {
@@ -19,7 +39,7 @@ extension Effect {
             "\(terms.count) targets would present backup \(tag.backup)"
                 + (copy ? " and be copied in the background." : ".")
         case .startBackgroundCopy(let targets): "\(targets.count) targets would be copied."
-        case .withdraw(let targets): "\(targets.count) relationships would be withdrawn."
+        case .withdraw(let terms, _): "\(terms.count) relationships would be withdrawn."
         case .createVolumes(let system, let volumes):
             "\(volumes.count) volumes would be created on \(system)."
         case .deleteVolumes(let system, let volumes):

@@ -8,14 +8,6 @@ extension CopyRules {
         _ envelope: CommandEnvelope, inventory: [VolumeReport]?, facts: Facts
     ) -> Decision {
         let system = envelope.subject
-        guard let inventory else {
-            return .refused([
-                Refusal(
-                    .unknownStorage, "There is no storage system \(system).", subject: system.text,
-                    remedy: "Name one of: "
-                        + facts.storage.systems.sorted().map(\.text).joined(separator: ", ") + ".")
-            ])
-        }
         var ladder = Ladder()
         if let notAfter = envelope.notAfter, facts.now > notAfter {
             ladder.require(
@@ -24,6 +16,15 @@ extension CopyRules {
                     .commandExpired, "The command was not to be started after \(notAfter).",
                     subject: envelope.id.text,
                     remedy: "Send it again with a later notAfter and a new id."))
+        }
+        guard let inventory else {
+            ladder.require(
+                false,
+                Refusal(
+                    .unknownStorage, "There is no storage system \(system).", subject: system.text,
+                    remedy: "Name one of: "
+                        + facts.storage.systems.sorted().map(\.text).joined(separator: ", ") + "."))
+            return .refused(ladder.reasons)
         }
         let volumes = Dictionary(
             inventory.map { ($0.volume.local, $0) }, uniquingKeysWith: { first, _ in first })

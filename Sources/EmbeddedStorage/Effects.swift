@@ -15,17 +15,20 @@ struct Effects: Sendable {
             }
         case .dropPoints(let tags, let sources):
             let names = tags.map(\.description)
-            try each(existing(sources)) { (store, ids) throws(TrackStoreError) in
+            try each(sources) { (store, ids) throws(TrackStoreError) in
                 try store.dropPoints(tags: names, volumes: ids)
             }
-        case .establish(let terms, let tag, let copy): try establish(terms, tag, copy)
+        case .establish(let terms, let tag, let copy):
+            try eachPair(terms, of: tag) { (store, pairs) throws(TrackStoreError) in
+                try store.establish(pairs, backgroundCopy: copy)
+            }
         case .startBackgroundCopy(let targets):
             try each(targets) { (store, ids) throws(TrackStoreError) in
                 try store.startBackgroundCopy(ids)
             }
-        case .withdraw(let targets):
-            try each(existing(targets)) { (store, ids) throws(TrackStoreError) in
-                try store.withdraw(ids)
+        case .withdraw(let terms, let tag):
+            try eachPair(terms, of: tag) { (store, pairs) throws(TrackStoreError) in
+                try store.withdraw(pairs)
             }
         case .createVolumes(let system, let volumes):
             try on(system) { (store) throws(TrackStoreError) in
@@ -94,27 +97,20 @@ struct Effects: Sendable {
         return found
     }
 
-    /// Those of the volumes that exist: what is gone needs nothing dropped or withdrawn.
-    private func existing(_ volumes: [VolumeID]) throws(StorageFailure) -> [VolumeID] {
-        var found: [VolumeID] = []
-        for (system, members) in grouped(volumes, by: \.storage) {
-            guard let store = stores[system] else { continue }
-            found += try describe(store, members.map(\.local.text), on: system).map(\.volume)
-        }
-        return found
-    }
-
-    private func establish(
-        _ terms: [PairTerms], _ tag: PointTag, _ copy: Bool
+    /// Calls `body` once a system with its pairs.
+    private func eachPair(
+        _ terms: [PairTerms], of tag: PointTag,
+        _ body: (TrackStore, [NewRelationship]) throws(TrackStoreError) -> Void
     ) throws(StorageFailure) {
         for (system, pairs) in grouped(terms, by: \.target.storage) {
             try on(system) { (store) throws(TrackStoreError) in
-                try store.establish(
+                try body(
+                    store,
                     pairs.map {
                         NewRelationship(
                             source: $0.source.local.text, tag: tag.description,
                             target: $0.target.local.text)
-                    }, backgroundCopy: copy)
+                    })
             }
         }
     }

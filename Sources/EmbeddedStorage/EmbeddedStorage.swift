@@ -79,16 +79,24 @@ public final class EmbeddedStorage: StoragePort {
 
     /// Makes everything durable and lets go of the directories.
     ///
-    /// What cannot be made durable now is found again at the next start, from the segments.
-    public func close() async {
+    /// What cannot be made durable now is found again at the next start, from the segments. Throws the
+    /// first failure, with everything closed all the same.
+    public func close() async throws(StorageFailure) {
         let stores = stores
         let result: Result<Void, StorageFailure> = await threads.perform {
-            for store in stores.values { try? store.close() }
-            return .success(())
+            var failure: StorageFailure?
+            for (system, store) in stores.sorted(by: { $0.key < $1.key }) {
+                do throws(TrackStoreError) {
+                    try store.close()
+                } catch {
+                    failure = failure ?? StorageFailure(error, system: system)
+                }
+            }
+            return failure.map { .failure($0) } ?? .success(())
         }
-        _ = result
         threads.close()
         facts.close()
+        try result.get()
     }
 
     private func blocking<Value: Sendable>(

@@ -26,7 +26,7 @@ final class FactQueue: Sendable {
                 state.reader = nil
                 return reader
             }
-            if case .copyProgress(let target, _, _) = fact {
+            if case .copyProgress(let target, _, _, _) = fact {
                 if let place = state.progress[target], place >= state.cut + state.head {
                     state.facts[place - state.cut] = fact
                     return nil

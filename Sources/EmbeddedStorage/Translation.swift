@@ -49,16 +49,18 @@ extension StorageFact {
             guard let volume = volume(id) else { return nil }
             self = .capacityLevel(
                 volume: volume, usedPercent: percent, level: CopyModel.CapacityLevel(level))
-        case .copyProgress(let target, let remaining, let total):
-            guard let volume = volume(target) else { return nil }
+        case .copyProgress(let target, let tag, let remaining, let total):
+            guard let volume = volume(target), let tag = PointTag(tag) else { return nil }
             self = .copyProgress(
-                target: volume, tracksRemaining: UInt64(remaining), tracks: UInt64(total))
-        case .copyCompleted(let target, let total):
-            guard let volume = volume(target) else { return nil }
-            self = .copyProgress(target: volume, tracksRemaining: 0, tracks: UInt64(total))
-        case .copyFailed(let target, let errno):
-            guard let volume = volume(target) else { return nil }
-            self = .copyFailed(target: volume, reason: "The copy stopped with errno \(errno).")
+                target: volume, tag: tag, tracksRemaining: UInt64(remaining), tracks: UInt64(total))
+        case .copyCompleted(let target, let tag, let total):
+            guard let volume = volume(target), let tag = PointTag(tag) else { return nil }
+            self = .copyProgress(
+                target: volume, tag: tag, tracksRemaining: 0, tracks: UInt64(total))
+        case .copyFailed(let target, let tag, let errno):
+            guard let volume = volume(target), let tag = PointTag(tag) else { return nil }
+            self = .copyFailed(
+                target: volume, tag: tag, reason: "The copy stopped with errno \(errno).")
         case .storageFailed(let place, let errno):
             self = .storageTrouble(system: system, place: place, errno: errno)
         }

@@ -123,7 +123,9 @@ public enum PublishVerdict: Sendable, Hashable {
     case confirmed
     /// The broker has it not, since no queue is bound for it: code and text as the broker gave them.
     case returned(code: Int, text: String)
-    /// Not known to be with the broker (nack, connection lost, deadline passed, blocked): publish again.
+    /// The broker did not take it (basic.nack), as a full queue does that says so: it may take it later.
+    case rejected
+    /// Not known to be with the broker (connection lost, deadline passed, blocked): publish again.
     case unconfirmed(reason: String)
 }
 
@@ -143,12 +145,12 @@ public protocol MessagePublisher: Sendable {
     /// be sent because there is no connection, is `unconfirmed`. Several calls may be under way: their
     /// messages are published in the order of the calls, taken before `publish` first suspends.
     ///
-    /// Once a message of a run is unconfirmed, nothing more of that run and of earlier ones is sent: a
-    /// call that comes before its caller has heard of the failure is `unconfirmed` at once. So a caller
-    /// that ends the run at a failure, and publishes its failures again in the next one, is seen by
-    /// consumers in order: repeats, but never a gap. A message that is returned breaks no run, since
-    /// it would be returned for ever, and everybody else's would wait for it. A call without a run
-    /// stands for itself.
+    /// Once a message of a run is unconfirmed, or one to a named exchange is rejected, nothing more of
+    /// that run and of earlier ones is sent: a call that comes before its caller has heard of the
+    /// failure is `unconfirmed` at once. So a caller that ends the run at a failure, and publishes its
+    /// failures again in the next one, is seen by consumers in order: repeats, but never a gap. A
+    /// message that is returned breaks no run, since it would be returned for ever, and everybody
+    /// else's would wait for it. A call without a run stands for itself.
     func publish(_ messages: [OutgoingMessage], in run: PublishRun?) async -> [PublishVerdict]
     /// Waits for what is in flight (up to the deadline) and closes the connection.
     func close() async

@@ -8,7 +8,7 @@ import Synchronization
 /// Invariant: every message that is owed and has a position beyond `start` is in `records`, in the
 /// order of positions. The writing thread adds after the commit; any task reads.
 final class OutboxTail: Sendable {
-    private struct State {
+    fileprivate struct State {
         var start = Int64.max
         var records: Deque<OutboxRecord> = []
         var bytes = 0
@@ -21,6 +21,9 @@ final class OutboxTail: Sendable {
 
     /// Begins; `position` is the last one that was given out before.
     func begin(after position: Int64) { state.withLock { $0.start = position } }
+
+    /// Ends: nothing is answered from memory any more.
+    func end() { state.withLock { $0 = State() } }
 
     /// Adds what has been committed.
     func append(_ records: [OutboxRecord]) {
@@ -40,12 +43,13 @@ final class OutboxTail: Sendable {
     }
 
     /// Lets go of what nobody is owed any more.
-    ///
-    /// A message behind one that is still owed may stay: forgetting is allowed to be late.
     func forget(_ positions: [Int64]) {
         state.withLock { state in
-            for position in positions where state.records.first?.position == position {
-                if let gone = state.records.popFirst() { state.bytes -= gone.message.body.count }
+            for position in positions {
+                let place = state.firstPlace(after: position - 1)
+                guard place < state.records.endIndex, state.records[place].position == position
+                else { continue }
+                state.bytes -= state.records.remove(at: place).message.body.count
             }
         }
     }
@@ -54,17 +58,24 @@ final class OutboxTail: Sendable {
     func records(after position: Int64, limit: Int) -> [OutboxRecord]? {
         state.withLock { state in
             guard position >= state.start else { return nil }
-            var low = state.records.startIndex
-            var high = state.records.endIndex
-            while low < high {
-                let middle = (low + high) / 2
-                if state.records[middle].position > position {
-                    high = middle
-                } else {
-                    low = middle + 1
-                }
-            }
-            return Array(state.records[low...].prefix(max(0, limit)))
+            return Array(state.records[state.firstPlace(after: position)...].prefix(max(0, limit)))
         }
+    }
+}
+
+extension OutboxTail.State {
+    /// The place of the first message beyond a position, found by halving.
+    fileprivate func firstPlace(after position: Int64) -> Int {
+        var low = records.startIndex
+        var high = records.endIndex
+        while low < high {
+            let middle = (low + high) / 2
+            if records[middle].position > position {
+                high = middle
+            } else {
+                low = middle + 1
+            }
+        }
+        return low
     }
 }

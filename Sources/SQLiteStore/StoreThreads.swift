@@ -46,6 +46,7 @@ extension SQLiteStore {
         // The last connection to close carries the log over, which must not happen once a sync has
         // failed: then the one that may not write is the last.
         let isWritingEnded = gauges.now.ended != nil
+        tail.end()
         var failures: [StoreFailure] = []
         for isWriter in isWritingEnded ? [true, false] : [false, true] {
             let result = await withCheckedContinuation { (reply: Reply<Void>) in

@@ -16,6 +16,7 @@ enum Archive {
         var revision: UInt64
         var options: SafeguardedOptions
         var lastBackupID: BackupID?
+        var unseen: [VolumeID]?
     }
 
     private static let summaryKey = "summary"
@@ -72,6 +73,7 @@ enum Archive {
         session.state = summary.state
         session.revision = summary.revision
         session.lastBackupID = summary.lastBackupID
+        session.unseen = summary.unseen ?? []
         for part in parts {
             switch part.key {
             case summaryKey: break
@@ -103,6 +105,7 @@ extension Archive.Summary {
         revision = session.revision
         options = session.options
         lastBackupID = session.lastBackupID
+        unseen = session.unseen.isEmpty ? nil : session.unseen
     }
 
     /// As `Decodable` reads it. Written by hand, since it is written with every command.
@@ -121,6 +124,10 @@ extension Archive.Summary {
         writer.member("expireBackupOnAutoRoll", options.expireBackupOnAutoRoll)
         writer.closeObject()
         if let lastBackupID { writer.member("lastBackupID", lastBackupID.description) }
+        if let unseen {
+            writer.key("unseen")
+            writer.strings(unseen.map(\.description))
+        }
         writer.closeObject()
         return writer.bytes
     }

@@ -29,7 +29,7 @@ extension Lane {
         }
         guard ended else { return }
         services.source.settle(admitted.tag, settlement)
-        await payOwed(cause: nil)
+        await payOwed(cause: admitted.cause)
     }
 
     /// Runs `body` for a command that is new; answers a repeat with the kept outcome, and refuses a
@@ -82,6 +82,7 @@ extension Lane {
         do {
             decision = try await decide(envelope)
         } catch {
+            services.registry.set(session, named: name)
             return await end(intent, .failed, error: error.refusal)
         }
         switch decision {
@@ -110,13 +111,13 @@ extension Lane {
         if envelope.command.name.isForStorage {
             return try await decideStorage(envelope)
         }
-        var facts = try await facts(for: envelope.command)
+        var lost: Set<VolumeID> = []
         if case .addCopySets = envelope.command {
             let wanted = Set(CopyRules.volumesNeeded(envelope.command, session: session))
-            for lost in services.registry.reserve(wanted, for: name) {
-                facts.storage.volumes[lost] = nil
-            }
+            lost = services.registry.reserve(wanted, for: name)
         }
+        var facts = try await facts(for: envelope.command)
+        for volume in lost { facts.storage.volumes[volume] = nil }
         if case .describeSession = envelope.command { look(at: facts.storage) }
         return CopyRules.decide(envelope, session: session, facts: facts)
     }
@@ -126,7 +127,7 @@ extension Lane {
     private func look(at report: StorageReport) {
         for pair in session?.recovery?.pairs ?? [] {
             guard let inbound = report.volumes[pair.target]?.inbound, inbound.tracksRemaining > 0,
-                pair.tracksRemaining > 0
+                pair.tracksRemaining > 0, !pair.isStopped, session?.presents(inbound.tag) == true
             else { continue }
             let change = Change.progressed(
                 target: pair.target, tracksRemaining: inbound.tracksRemaining,

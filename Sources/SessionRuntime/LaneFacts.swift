@@ -10,10 +10,12 @@ extension Lane {
         var more: [EventBody] = []
         for fact in facts {
             switch fact {
-            case .copyProgress(let target, let remaining, let tracks):
+            case .copyProgress(let target, let tag, let remaining, let tracks):
+                guard next?.presents(tag) == true else { continue }
                 next = apply(
                     .progressed(target: target, tracksRemaining: remaining, tracks: tracks), next)
-            case .copyFailed(let target, let reason):
+            case .copyFailed(let target, let tag, let reason):
+                guard next?.presents(tag) == true else { continue }
                 next = apply(.copyFailed(target: target, reason: reason), next)
             case .pointsRolledOff(let volume, let tags):
                 next = apply(.rolledOff(volume: volume, tags: tags), next)
@@ -51,8 +53,12 @@ extension Lane {
         do {
             let facts = try await facts(for: .refreshStates)
             for step in CopyRules.repairs(of: current, facts: facts) {
-                if let effect = step.effect {
-                    try await services.storage.perform(effect, at: services.clock.now())
+                if let failure = await attempt(step) {
+                    guard step.mayFail else { throw failure }
+                    services.log.warning(
+                        "the storage could not do a step",
+                        metadata: ["session": "\(name)", "error": "\(failure.message)"])
+                    continue
                 }
                 let next = apply(step.change, session)
                 if next != session {
@@ -68,22 +74,23 @@ extension Lane {
     }
 }
 
-/// The pace of `copy.progress`: at most one a second a role pair, and always one at 100.
+/// The pace of `copy.progress`: at most one a second a role pair. The one at 100 is not its business:
+/// it follows from the change (`CopyRules.events`).
 struct ProgressMeter {
     private var last: (time: Timestamp, remaining: UInt64, backup: BackupID)?
 
-    /// What to tell of a recovery's progress now; nil where it is too soon.
+    /// What to tell of a recovery's progress now; nil where it is too soon, or over.
     mutating func report(_ recovery: Recovery, now: Timestamp) -> CopyProgress? {
-        guard recovery.backgroundCopy else { return nil }
         let view = RolePairView(recovery: recovery)
-        let before = last.flatMap { $0.backup == recovery.backup ? $0 : nil }
-        let elapsed = before.map { now.milliseconds - $0.time.milliseconds }
-        let isDone = view.tracksRemaining == 0 && before?.remaining != 0
-        guard isDone || (elapsed ?? 1000) >= 1000 else { return nil }
-        if view.tracksRemaining == 0, !isDone { return nil }
+        guard recovery.backgroundCopy, view.tracksRemaining > 0 else { return nil }
+        let before = last.flatMap {
+            $0.backup == recovery.backup && $0.remaining >= view.tracksRemaining ? $0 : nil
+        }
+        let elapsed = before.map { now.milliseconds - $0.time.milliseconds } ?? 1000
+        guard elapsed >= 1000 else { return nil }
         last = (now, view.tracksRemaining, recovery.backup)
         var rate: UInt64 = 0
-        if let before, let elapsed, elapsed > 0, before.remaining > view.tracksRemaining {
+        if let before {
             let bytes = (before.remaining - view.tracksRemaining) * Capacity.track
             rate = bytes * 1000 / UInt64(elapsed)
         }
@@ -91,6 +98,6 @@ struct ProgressMeter {
         let completion = rate > 0 ? now.adding(milliseconds: Int64(left * 1000 / rate)) : nil
         return CopyProgress(
             rolePair: .h1r1, percent: view.percent, tracksRemaining: view.tracksRemaining,
-            bytesPerSecond: rate, estimatedCompletion: isDone ? now : completion)
+            bytesPerSecond: rate, estimatedCompletion: completion)
     }
 }

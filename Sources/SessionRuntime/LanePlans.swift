@@ -23,9 +23,11 @@ extension Lane {
         while intent.next < intent.plan.steps.count {
             let step = intent.plan.steps[intent.next]
             if let failure = await attempt(step) {
-                return await fail(intent, failure, pending)
+                guard step.mayFail else { return await fail(intent, failure, pending) }
+                note(failure, &intent.plan.result)
+            } else {
+                pending = CopyRules.apply(step.change, to: pending, named: name)
             }
-            pending = CopyRules.apply(step.change, to: pending, named: name)
             intent.next += 1
             if intent.next < intent.plan.steps.count {
                 guard await keep(intent, pending, cause) else { return false }
@@ -46,7 +48,16 @@ extension Lane {
         }
     }
 
-    private func attempt(_ step: Step) async -> StorageFailure? {
+    /// A step that may fail has failed: people hear of it, and the plan goes on.
+    private func note(_ failure: StorageFailure, _ result: inout PlannedResult) {
+        services.log.warning(
+            "the storage could not do a step", metadata: ["error": "\(failure.message)"])
+        if case .refreshed(let changes) = result {
+            result = .refreshed(changes: changes + [failure.message])
+        }
+    }
+
+    func attempt(_ step: Step) async -> StorageFailure? {
         guard let effect = step.effect else { return nil }
         do {
             try await services.storage.perform(effect, at: services.clock.now())

@@ -23,6 +23,15 @@ struct Admitted: Sendable {
     var reading: ReadResult
     var reply: ReplyContext
     var receivedAt: Timestamp
+
+    /// What its changes are due to; nil where it has no id to name.
+    var cause: Lane.Cause? {
+        switch reading {
+        case .command(let envelope): Lane.Cause(id: envelope.id, reply: reply)
+        case .refused(let refused): Lane.Cause(id: refused.id, reply: reply)
+        case .unattributable: nil
+        }
+    }
 }
 
 /// An ordered mailbox: first in, first out, one reader.

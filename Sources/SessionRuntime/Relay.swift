@@ -60,7 +60,9 @@ final class Relay: Sendable {
                     "the outbox could not be read or forgotten", metadata: ["error": "\(error)"])
             }
             if ending.hasBegun { return }
-            await clock.sleep(milliseconds: min(5000, 50 << min(failures, 7)))
+            // Messages that come back hold up only their own subject; the others' must not wait long.
+            let longest: Int64 = ledger.isBroken ? 5000 : 200
+            await clock.sleep(milliseconds: min(longest, 50 << min(failures, 7)))
         }
     }
 
@@ -75,8 +77,31 @@ final class Relay: Sendable {
         var ahead: Set<Int64> = []
         /// Ordering keys with a row that is not settled, in this pass.
         var stalled: Set<String> = []
+        /// Ordering keys whose messages the broker returned: until one gets through, only their first
+        /// is tried in a pass, so that they hold up nobody else's.
+        var returned: Set<String> = []
+        /// Those of `returned` that have been tried in this pass.
+        var tried: Set<String> = []
+        /// Something was not confirmed: the run is over, and nothing more of it goes out.
+        var isBroken = false
         /// This pass, as the publisher knows it.
         var run = PublishRun(0)
+
+        /// Begins a pass; everything may be tried again.
+        mutating func beginPass() {
+            stalled = []
+            tried = []
+            isBroken = false
+            ahead = ahead.filter { $0 > floor }
+            run.number += 1
+        }
+
+        /// True where a row is to be published in this pass.
+        mutating func wants(_ row: OutboxRecord) -> Bool {
+            guard !ahead.contains(row.position) else { return false }
+            let key = row.message.orderingKey
+            return !returned.contains(key) || tried.insert(key).inserted
+        }
 
         mutating func settle(_ position: Int64) {
             if stalled.isEmpty {
@@ -101,21 +126,20 @@ final class Relay: Sendable {
     /// is forgotten only once every earlier row of its subject is. What stalled, and everything behind
     /// it of the same subject, stays owed and is read again in the next pass.
     private func publishAll(_ ledger: inout Ledger) async throws -> Progress {
-        ledger.stalled = []
-        ledger.run.number += 1
+        ledger.beginPass()
         let run = ledger.run
         var position = ledger.floor
         return try await withThrowingTaskGroup(of: Batch.self) { group in
             var returned: [Int: Batch] = [:]
             var (read, settled) = (0, 0)
             while true {
-                while ledger.stalled.isEmpty, read - settled < Self.depth {
+                while !ledger.isBroken, read - settled < Self.depth {
                     let rows = try await store.outbox(after: position, limit: Self.batch)
                     meters.count { $0.owed = UInt64((read - settled) * Self.batch + rows.count) }
                     guard let last = rows.last else { break }
                     position = last.position
                     let batch = Batch(number: read, rows: rows)
-                    let fresh = rows.filter { !ledger.ahead.contains($0.position) }
+                    let fresh = rows.filter { ledger.wants($0) }
                     // Immediate, so that batches enter the publisher in the order in which they were read.
                     group.addImmediateTask { await self.publish(fresh, of: batch, in: run) }
                     read += 1
@@ -145,16 +169,22 @@ final class Relay: Sendable {
     private func settle(_ batch: Batch, _ ledger: inout Ledger) async throws(StoreFailure) {
         var forgotten: [Int64] = []
         for row in batch.rows {
+            let key = row.message.orderingKey
             guard let verdict = batch.verdicts[row.position] else {
-                ledger.settle(row.position)
+                if ledger.ahead.contains(row.position) {
+                    ledger.settle(row.position)
+                } else {
+                    ledger.stalled.insert(key)
+                }
                 continue
             }
-            let key = row.message.orderingKey
             if isSettled(row.message, verdict), !ledger.stalled.contains(key) {
                 ledger.settle(row.position)
+                ledger.returned.remove(key)
                 forgotten.append(row.position)
             } else {
                 ledger.stalled.insert(key)
+                note(verdict, on: key, in: &ledger)
             }
         }
         let repeats = batch.verdicts.count - forgotten.count
@@ -165,7 +195,15 @@ final class Relay: Sendable {
         if !forgotten.isEmpty { try await store.forget(forgotten) }
     }
 
-    /// A reply whose queue is gone has nobody left to read it; an event that no queue takes is a fault
+    private func note(_ verdict: PublishVerdict, on key: String, in ledger: inout Ledger) {
+        switch verdict {
+        case .confirmed: break
+        case .returned: ledger.returned.insert(key)
+        case .rejected, .unconfirmed: ledger.isBroken = true
+        }
+    }
+
+    /// A reply whose queue is gone, full or forbidden has nobody to read it; an event that no queue takes is a fault
     /// of the topology, and stays owed until that is mended.
     private func isSettled(_ message: OutboxMessage, _ verdict: PublishVerdict) -> Bool {
         switch verdict {
@@ -176,6 +214,10 @@ final class Relay: Sendable {
                 "an event was returned: nothing is bound to the event exchange",
                 metadata: ["key": "\(message.routingKey)", "code": "\(code)", "text": "\(text)"])
             return false
+        case .rejected:
+            log.warning(
+                "the broker did not take a message", metadata: ["key": "\(message.routingKey)"])
+            return message.exchange.isEmpty
         case .unconfirmed(let reason):
             log.warning(
                 "a message was not confirmed and will be published again",

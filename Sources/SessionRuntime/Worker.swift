@@ -76,12 +76,22 @@ public final class Worker: Sendable {
             }
             self.services.relay.finish()
             closing()
-            await self.services.storage.close()
+            await self.closeStorage()
             outer.cancelAll()
         }
         await services.source.close()
         await publisher.close()
         if let reason = failure.reason { throw WorkerFailure(reason: reason) }
+    }
+
+    private func closeStorage() async {
+        do {
+            try await services.storage.close()
+        } catch {
+            services.log.error(
+                "a storage system could not make everything durable; the next start repairs it",
+                metadata: ["error": "\(error.message)"])
+        }
     }
 
     /// Loads every session, rolls kept plans forward, and has each session look at its storage: all in
@@ -114,7 +124,8 @@ public final class Worker: Sendable {
                 tag: delivery.tag, reading: reading,
                 reply: ReplyContext(
                     replyTo: properties.replyTo, correlationID: properties.correlationID,
-                    traceparent: properties.traceparent, tracestate: properties.tracestate),
+                    traceparent: TraceContext.parent(properties.traceparent),
+                    tracestate: properties.tracestate),
                 receivedAt: services.clock.now())
             directory.lane(reading.subject).mailbox.post(.command(admitted))
         }
@@ -130,7 +141,7 @@ public final class Worker: Sendable {
 
     private func concerned(by fact: StorageFact) -> Set<SubjectName> {
         switch fact {
-        case .copyProgress(let target, _, _), .copyFailed(let target, _):
+        case .copyProgress(let target, _, _, _), .copyFailed(let target, _, _):
             services.registry.users(of: target)
         case .pointsRolledOff(let volume, let tags):
             services.registry.users(of: volume).union(tags.map(\.session))

@@ -18,7 +18,7 @@ public protocol StoragePort: Sendable {
     /// The next fact the storage has to report, in order; nil once the storage is closed.
     func nextFact() async -> StorageFact?
     /// Stops background copies, makes everything durable and lets go of the storage.
-    func close() async
+    func close() async throws(StorageFailure)
 }
 
 /// The storage was asked and could not.

@@ -89,14 +89,17 @@ final class BackgroundCopier: Sendable {
             epochs.leave(slot)
             if failure != 0 {
                 relationship.isCopying.store(false, ordering: .releasing)
-                tell(.copyFailed(target: relationship.target.name, errno: failure))
+                tell(
+                    .copyFailed(
+                        target: relationship.target.name, tag: relationship.record.tag,
+                        errno: failure))
             }
             let now = monotonicMilliseconds()
             guard now - (told[ObjectIdentifier(relationship)] ?? now - 500) >= 500 else { continue }
             told[ObjectIdentifier(relationship)] = now
             tell(
                 .copyProgress(
-                    target: relationship.target.name,
+                    target: relationship.target.name, tag: relationship.record.tag,
                     tracksRemaining: relationship.tracksRemaining,
                     tracksTotal: relationship.pending.count))
         }
@@ -140,7 +143,8 @@ final class BackgroundCopier: Sendable {
         unpin(relationship)
         tell(
             .copyCompleted(
-                target: relationship.target.name, tracksTotal: relationship.pending.count))
+                target: relationship.target.name, tag: relationship.record.tag,
+                tracksTotal: relationship.pending.count))
     }
 }
 

@@ -82,13 +82,17 @@ enum Files {
         }
         defer { closedir(directory) }
         var names: [String] = []
-        while let entry = readdir(directory) {
+        while true {
+            errno = 0
+            guard let entry = readdir(directory) else {
+                guard errno == 0 else { throw .system(errno, "list a directory", path) }
+                return names.sorted()
+            }
             let name = withUnsafePointer(to: entry.pointee.d_name) { name in
                 name.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
             if name != ".", name != ".." { names.append(name) }
         }
-        return names.sorted()
     }
 
     static func setLength(_ file: OpenFile, _ length: Int) throws(TrackStoreError) {

@@ -46,6 +46,7 @@ extension SaveLog {
         state.withLock { state in
             state.segments = segments
             state.nextNumber = next
+            state.newest = next - 1
             if let end = segments.last {
                 state.durable = Position(segment: end.number, block: end.usedBlocks)
             }
@@ -65,11 +66,17 @@ extension SaveLog {
     ) throws(TrackStoreError) -> SaveSegment? {
         let file = try OpenFile(path, .existing)
         let record = recorded.segments[number]
-        let header = window.blocks(of: file, from: 0, count: 1)
+        let header = try window.blocks(of: file, from: 0, count: 1)
         let nonce = header.flatMap {
             SegmentCodec.decodeSegmentHeader(volume: volume, segment: number, from: $0)
         }
-        if nonce == nil, isScanned, record == nil { return nil }
+        if nonce == nil, isScanned {
+            // The header is made durable before the segment is recorded.
+            guard record == nil else {
+                throw TrackStoreError(.damaged, "a segment without its header", place: path)
+            }
+            return nil
+        }
         var segment = SaveSegment(
             number: number, file: file, nonce: nonce ?? 0, sizeBlocks: 0,
             usedBlocks: Int(record?.usedBlocks ?? 1), deadBlocks: Int(record?.deadBlocks ?? 0),
@@ -94,11 +101,11 @@ extension SaveLog {
     private func scan(_ segment: inout SaveSegment, _ window: Window) throws(TrackStoreError) {
         while true {
             let place = segment.usedBlocks
-            guard let header = window.blocks(of: segment.file, from: place, count: 1),
+            guard let header = try window.blocks(of: segment.file, from: place, count: 1),
                 let batch = SegmentCodec.decode(
                     volume: volume, segment: segment.number, number: segment.batches,
                     nonce: segment.nonce, place: place, from: header),
-                let data = window.blocks(of: segment.file, from: place, count: batch.blocks),
+                let data = try window.blocks(of: segment.file, from: place, count: batch.blocks),
                 isWhole(batch, data + Geometry.block)
             else { return }
             segment.mark(batch.newestSequence, at: place)
@@ -135,11 +142,16 @@ private final class Window {
     }
 
     /// So many blocks from `first` on, valid until the next call; nil where the file ends before
-    /// them or cannot be read.
-    func blocks(of open: OpenFile, from first: Int, count: Int) -> UnsafeRawPointer? {
+    /// them.
+    ///
+    /// Throws where they cannot be read: what lies there may be durable saves, on whose strength blocks
+    /// were overwritten, so the log must not be taken to end before them.
+    func blocks(
+        of open: OpenFile, from first: Int, count: Int
+    ) throws(TrackStoreError) -> UnsafeRawPointer? {
         guard count * Geometry.block <= Window.bytes else { return nil }
         if file != open.descriptor || first < range.lowerBound || first + count > range.upperBound {
-            guard let length = try? Files.length(open) else { return nil }
+            let length = try Files.length(open)
             let end = min(length / Geometry.block, first + Window.bytes / Geometry.block)
             guard first + count <= end else { return nil }
             var operations = [
@@ -148,7 +160,8 @@ private final class Window {
                     length: (end - first) * Geometry.block, offset: first * Geometry.block)
             ]
             io.perform(&operations)
-            guard operations[0].failure == 0 else { return nil }
+            let failure = operations[0].failure
+            guard failure == 0 else { throw .system(failure, "read saved content", open.path) }
             file = open.descriptor
             range = first..<end
         }

@@ -169,41 +169,63 @@ extension TrackStore {
     public func withdraw(_ targets: [String]) throws(TrackStoreError) {
         try control.withLock { (_) throws(TrackStoreError) in
             try checkOpen()
-            let leaving = try volumes(targets).compactMap(\.inbound)
-            for relationship in leaving where !relationship.drained {
-                let hasPoints = relationship.target.state.withLock {
-                    !$0.points.isEmpty || $0.prepared != nil
-                }
-                guard !hasPoints || relationship.pending.memberCount == 0 else {
-                    throw TrackStoreError(
-                        .tracksPending, "the target's points need tracks not copied yet",
-                        place: relationship.target.name)
-                }
-                try relationship.persist(in: catalogue, through: PlainIO())
-            }
-            for relationship in leaving {
-                relationship.isWithdrawn.store(true, ordering: .sequentiallyConsistent)
-            }
-            do throws(TrackStoreError) {
-                try catalogue.write { (transaction) throws(TrackStoreError) in
-                    for relationship in leaving {
-                        let key = Key.volume(relationship.target.number)
-                        try transaction.delete(.relationships, key)
-                        _ = try transaction.deleteAll(.pending, prefix: key)
-                    }
-                }
-            } catch {
-                for relationship in leaving {
-                    relationship.isWithdrawn.store(false, ordering: .sequentiallyConsistent)
-                }
-                throw error
-            }
-            for relationship in leaving {
-                copier.remove(relationship)
-                relationship.target.inbound = nil
-            }
-            epochs.quiesce()
-            for relationship in leaving { copier.unpin(relationship) }
+            try end(try volumes(targets).compactMap(\.inbound))
         }
+    }
+
+    /// Ends these relationships, as `withdraw` by target does, and no others: a target that presents
+    /// another point by now is left alone.
+    ///
+    /// Errors: as `withdraw` by target.
+    public func withdraw(_ relationships: [NewRelationship]) throws(TrackStoreError) {
+        try control.withLock { (_) throws(TrackStoreError) in
+            try checkOpen()
+            var leaving: [Relationship] = []
+            for ending in relationships {
+                if let inbound = try volume(ending.target).inbound,
+                    inbound.source.name == ending.source, inbound.record.tag == ending.tag
+                {
+                    leaving.append(inbound)
+                }
+            }
+            try end(leaving)
+        }
+    }
+
+    private func end(_ leaving: [Relationship]) throws(TrackStoreError) {
+        for relationship in leaving where !relationship.drained {
+            let hasPoints = relationship.target.state.withLock {
+                !$0.points.isEmpty || $0.prepared != nil
+            }
+            guard !hasPoints || relationship.pending.memberCount == 0 else {
+                throw TrackStoreError(
+                    .tracksPending, "the target's points need tracks not copied yet",
+                    place: relationship.target.name)
+            }
+            try relationship.persist(in: catalogue, through: PlainIO())
+        }
+        for relationship in leaving {
+            relationship.isWithdrawn.store(true, ordering: .sequentiallyConsistent)
+        }
+        do throws(TrackStoreError) {
+            try catalogue.write { (transaction) throws(TrackStoreError) in
+                for relationship in leaving {
+                    let key = Key.volume(relationship.target.number)
+                    try transaction.delete(.relationships, key)
+                    _ = try transaction.deleteAll(.pending, prefix: key)
+                }
+            }
+        } catch {
+            for relationship in leaving {
+                relationship.isWithdrawn.store(false, ordering: .sequentiallyConsistent)
+            }
+            throw error
+        }
+        for relationship in leaving {
+            copier.remove(relationship)
+            relationship.target.inbound = nil
+        }
+        epochs.quiesce()
+        for relationship in leaving { copier.unpin(relationship) }
     }
 }

@@ -26,6 +26,8 @@ final class SaveLog: Sendable {
     struct State {
         var segments: [SaveSegment] = []
         var nextNumber: UInt32 = 1
+        /// The highest number that was ever begun.
+        var newest: UInt32 = 0
         /// Everything before it is durable.
         var durable = Position(segment: 0, block: 0)
         var isSyncing = false
@@ -162,8 +164,7 @@ final class SaveLog: Sendable {
             }
         }
         let segment: SaveSegment
-        if let spare = state.spare, spare.sizeBlocks >= blocks {
-            state.spare = nil
+        if let spare = Self.takeSpare(&state, atLeast: blocks) {
             segment = spare
         } else {
             try makeDirectory(&state)
@@ -174,8 +175,19 @@ final class SaveLog: Sendable {
                 sizeBlocks: max(Self.nextSize(state), blocks), through: io)
         }
         state.segments.append(segment)
+        state.newest = segment.number
         files.withLock { $0[segment.number] = segment.file }
         live.add(1, ordering: .acquiringAndReleasing)
+    }
+
+    /// The spare, if it is large enough. One that is not goes: a segment with a higher number is begun
+    /// instead, and numbers must rise along the log, because places in it are compared by them.
+    private static func takeSpare(_ state: inout State, atLeast blocks: Int) -> SaveSegment? {
+        guard let spare = state.spare else { return nil }
+        state.spare = nil
+        if spare.sizeBlocks >= blocks, spare.number > state.newest { return spare }
+        unlink(spare.file.path)
+        return nil
     }
 
     /// Twice the last one's, within limits.
@@ -215,8 +227,8 @@ final class SaveLog: Sendable {
             through: io)
         state.withLock { state in
             state.isMakingSpare = false
-            // Numbers must rise along the log: one that has been overtaken is of no use.
-            if let spare, state.segments.last.map({ $0.number < spare.number }) ?? true {
+            // One that has been overtaken is of no use.
+            if let spare, spare.number > state.newest, !state.segments.isEmpty {
                 state.spare = spare
             } else if let spare {
                 unlink(spare.file.path)

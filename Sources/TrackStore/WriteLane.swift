@@ -53,6 +53,7 @@ final class WriteLane {
             readOld(&items, volume)
             assemble(items)
             save(volume)
+            spreadFailures(over: items)
             overwrite(items, volume, file)
             if let relationship { clearPending(relationship) }
         } catch {
@@ -61,14 +62,31 @@ final class WriteLane {
         for item in items { requests[item.request].failure ?= failure(of: item) }
     }
 
-    private func failure(of item: WriteItem) -> HostFailure? {
-        for touch in touches where touch.failure != nil {
-            let first = Int(touch.track) * Geometry.blocksPerTrack
-            if item.firstBlock < first + Geometry.blocksPerTrack, item.endBlock > first {
-                return touch.failure
+    /// An item is done on all of its tracks or on none: where it fails on one, none of its other tracks
+    /// may be taken for whole, nor any other item on them for done.
+    private func spreadFailures(over items: [WriteItem]) {
+        guard touches.contains(where: { $0.failure != nil }) else { return }
+        var isStable = false
+        while !isStable {
+            isStable = true
+            for item in items {
+                guard let failure = failure(of: item) else { continue }
+                for index in touches.indices
+                where touches[index].failure == nil && isTouched(touches[index].track, by: item) {
+                    touches[index].failure = failure
+                    isStable = false
+                }
             }
         }
-        return nil
+    }
+
+    private func isTouched(_ track: UInt32, by item: WriteItem) -> Bool {
+        let first = Int(track) * Geometry.blocksPerTrack
+        return item.firstBlock < first + Geometry.blocksPerTrack && item.endBlock > first
+    }
+
+    private func failure(of item: WriteItem) -> HostFailure? {
+        touches.first { $0.failure != nil && isTouched($0.track, by: item) }?.failure
     }
 }
 

@@ -19,7 +19,7 @@ struct ConfigurationOptions: ParsableArguments {
         let named = config ?? environment["STILLPOINT_CONFIG"]
         let path = named ?? "stillpoint.yaml"
         guard let bytes = FileManager.default.contents(atPath: path) else {
-            guard named == nil else {
+            guard named == nil, !FileManager.default.fileExists(atPath: path) else {
                 throw ConfigurationError(
                     key: "--config", place: path, problem: "the file cannot be read")
             }

@@ -92,15 +92,9 @@ struct SettlementLedgerTests {
                 }
                 continue
             }
-            var requests: [(number: UInt64, settlement: Settlement)] = []
-            for _ in 0..<Int.random(in: 1...6, using: &numbers) {
-                let number = UInt64.random(in: 0...last + 1, using: &numbers)
-                let settlement: Settlement =
-                    Bool.random(using: &numbers) ? .acknowledge : .deadLetter
-                requests.append((number, settlement))
-                if (1...max(last, 1)).contains(number), number <= last, asked[number] == nil {
-                    asked[number] = settlement
-                }
+            let requests = requests(upTo: last + 1, &numbers)
+            for request in requests where request.number > 0 && request.number <= last {
+                asked[request.number] = asked[request.number] ?? request.settlement
             }
             now = now + .milliseconds(Int.random(in: 0...4, using: &numbers))
             for number in requests.map(\.number) where asked[number] != nil {
@@ -133,6 +127,15 @@ struct SettlementLedgerTests {
             atBroker.remove(number)
         }
         #expect(atBroker.isDisjoint(with: asked.keys), "everything asked for has been sent")
+    }
+
+    private func requests(
+        upTo last: UInt64, _ numbers: inout SeededNumbers
+    ) -> [(number: UInt64, settlement: Settlement)] {
+        (0..<Int.random(in: 1...6, using: &numbers)).map { _ in
+            let number = UInt64.random(in: 0...last, using: &numbers)
+            return (number, Bool.random(using: &numbers) ? .acknowledge : .deadLetter)
+        }
     }
 
     @Test("a whole prefix goes out as one frame; what is behind a gap waits a moment for it")

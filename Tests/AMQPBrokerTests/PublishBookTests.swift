@@ -32,7 +32,7 @@ struct PublishBookTests {
         #expect(
             settled.first?.verdicts == [
                 .confirmed, .returned(code: 312, text: "NO_ROUTE"),
-                .unconfirmed(reason: "the broker did not take it (basic.nack)"),
+                .rejected,
             ])
         #expect(book.isEmpty)
     }

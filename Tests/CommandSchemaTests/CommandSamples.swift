@@ -88,13 +88,13 @@ let commandSamples: [CommandSample] = {
         CommandSample(
             #"""
             {"volumes":[{"id":"0100","capacity":"4KiB"},{"safeguardedMultiplier":10000,
-            "id":"01FF","capacity":"1024TiB"}]}
+            "id":"01FF","capacity":"128TiB"}]}
             """#,
             .createVolumes([
                 VolumeSpecification(
                     id: local("0100"), capacity: Capacity(bytes: 4096), safeguardedMultiplier: 0),
                 VolumeSpecification(
-                    id: local("01ff"), capacity: Capacity(bytes: 1 << 50),
+                    id: local("01ff"), capacity: Capacity(bytes: 1 << 47),
                     safeguardedMultiplier: 10_000),
             ])),
         CommandSample(

@@ -320,7 +320,7 @@ private let volumeMaladies: [Malady] = [
         "capacity in part blocks", "CreateVolumes", #"[{"id":"0100","capacity":"5000B"}]"#,
         "/0/capacity"),
     .volumes(
-        "capacity beyond 1 PiB", "CreateVolumes", #"[{"id":"0100","capacity":"1025TiB"}]"#,
+        "capacity beyond 128 TiB", "CreateVolumes", #"[{"id":"0100","capacity":"129TiB"}]"#,
         "/0/capacity"),
     .volumes(
         "capacity beyond 64 bits", "CreateVolumes", #"[{"id":"0100","capacity":"16777216TiB"}]"#,

@@ -60,6 +60,7 @@ public final class SimulatedBroker: Sendable {
             state.unsettled = [:]
             state.epoch += 1
             state.draining = false
+            state.brokenRun = 0
         }
     }
 

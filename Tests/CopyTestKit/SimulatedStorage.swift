@@ -119,7 +119,7 @@ public final class SimulatedStorage: StoragePort {
     }
 
     /// Ends the facts.
-    public func close() async {
+    public func close() async throws(StorageFailure) {
         let reader = state.withLock { state in
             state.isClosed = true
             defer { state.reader = nil }
@@ -153,8 +153,13 @@ extension SimulatedStorage.State {
             }
         case .startBackgroundCopy(let targets):
             for target in targets { volumes[target]?.inbound?.backgroundCopy = true }
-        case .withdraw(let targets):
-            for target in targets { volumes[target]?.inbound = nil }
+        case .withdraw(let terms, let tag):
+            for pair in terms {
+                guard let inbound = volumes[pair.target]?.inbound, inbound.tag == tag,
+                    inbound.source == pair.source
+                else { continue }
+                volumes[pair.target]?.inbound = nil
+            }
         case .createVolumes(let system, let specifications):
             for volume in specifications {
                 let id = VolumeID(storage: system, local: volume.id)

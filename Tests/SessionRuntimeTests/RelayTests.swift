@@ -53,6 +53,62 @@ struct RelayTests {
         func close() async {}
     }
 
+    /// Returns every message of one subject, and takes all others.
+    private final class ReturningPublisher: MessagePublisher {
+        private let state = Mutex<[String]>([])
+
+        var arrived: [String] { state.withLock { $0 } }
+
+        func publish(
+            _ messages: [OutgoingMessage], in run: PublishRun?
+        ) async -> [PublishVerdict] {
+            messages.map { message in
+                if message.routingKey.hasPrefix("stuck.") {
+                    return .returned(code: 502, text: "never")
+                }
+                if message.exchange.isEmpty { return .rejected }
+                state.withLock { $0.append(message.routingKey) }
+                return .confirmed
+            }
+        }
+
+        func close() async {}
+    }
+
+    @Test("messages that come back for ever, and replies to a full queue, hold up nobody else's")
+    func stuckSubject() async throws {
+        let store = MemoryStore()
+        var wanted: [String] = []
+        for number in 1...4000 {
+            var unit = UnitOfWork(
+                subject: SubjectName("s")!, expectedSequence: UInt64(number - 1),
+                lastSequence: UInt64(number))
+            let isOthers = number % 20 == 0
+            let key =
+                isOthers ? "other.\(number)" : number % 20 == 1 ? "answers" : "stuck.\(number)"
+            if isOthers { wanted.append(key) }
+            unit.outbox = [
+                OutboxMessage(
+                    exchange: number % 20 == 1 ? "" : "events", routingKey: key, messageID: nil,
+                    correlationID: nil, contentType: "application/json", traceparent: nil, body: [])
+            ]
+            try await store.commit(unit)
+        }
+        let publisher = ReturningPublisher()
+        let relay = Relay(
+            store: store, publisher: publisher,
+            clock: VirtualClock(Timestamp(rfc3339: "2026-11-21T02:00:00Z")!), meters: Meters(),
+            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        await withTaskGroup { group in
+            group.addTask { await relay.run() }
+            while publisher.arrived.count < wanted.count { await Task.yield() }
+            relay.finish()
+        }
+        #expect(publisher.arrived == wanted)
+        let left = try await store.outbox(after: 0, limit: 10_000)
+        #expect(left.count == 3600 && left.allSatisfy { $0.message.routingKey.hasPrefix("stuck.") })
+    }
+
     @Test("what follows a lost message waits for it, even on a connection that works")
     func order() async throws {
         let store = MemoryStore()

@@ -23,8 +23,8 @@ private let layers: [String: Set<String>] = [
     ],
     "AMQPBroker": ["MessagePort", "CRabbitMQ", "CopyModel", "Glibc", "Synchronization"],
     "SQLiteStore": [
-        "SessionStore", "CopyModel", "GRDB", "GRDBSQLite", "Glibc", "Synchronization",
-        "FoundationEssentials", "Foundation",
+        "SessionStore", "CopyModel", "GRDB", "GRDBSQLite", "DequeModule", "Glibc",
+        "Synchronization", "FoundationEssentials", "Foundation",
     ],
     "EmbeddedStorage": ["StoragePort", "TrackStore", "CopyModel", "Glibc", "Synchronization"],
     "NBDServer": ["TrackStore", "Glibc", "Synchronization"],

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 import TrackStore
 
@@ -40,7 +41,9 @@ struct RelationshipTests {
         small.channel.write(try small.device(), 0, block(9, count: 500_000))
         #expect(try small.channel.read(target, 0, 500_000) == block(1, count: 500_000))
         #expect(Scratch.diskBlocks(small.scratch.path + "/volumes/0200") * 512 <= 8 * 65_536)
-        let done = small.facts.all.filter { $0 == .copyCompleted(target: "0200", tracksTotal: 16) }
+        let done = small.facts.all.filter {
+            $0 == .copyCompleted(target: "0200", tag: "a/1", tracksTotal: 16)
+        }
         #expect(done.count == 1)
     }
 
@@ -120,10 +123,47 @@ struct RelationshipTests {
         #expect(establish("0100", "a/1", "0200") == nil)
         #expect(establish("0300", "a/1", "0200") == .relationshipExists)
         #expect(code { try small.store.startBackgroundCopy(["0300"]) } == .noRelationship)
-        let twice = NewRelationship(source: "0100", tag: "a/1", target: "0400")
+        try small.store.withdraw(["0200"])
+        let twice = NewRelationship(source: "0100", tag: "a/1", target: "0200")
         #expect(
             code { try small.store.establish([twice, twice], backgroundCopy: false) }
-                == .targetSmaller)
+                == .invalidArgument)
+        #expect(try small.store.relationship(into: "0200") == nil)
+    }
+
+    @Test("a withdrawal ends the relationship that it names, and no other of that target")
+    func namedWithdrawal() throws {
+        let small = try SmallStore(["0100", "0200", "0300"])
+        small.channel.write(try small.device(), 0, block(1, count: 500_000))
+        try small.store.backup("a/1", ["0100", "0300"])
+        let standing = NewRelationship(source: "0100", tag: "a/1", target: "0200")
+        try small.store.establish([standing], backgroundCopy: false)
+        var other = standing
+        other.source = "0300"
+        try small.store.withdraw([other])
+        other = standing
+        other.tag = "b/1"
+        try small.store.withdraw([other])
+        #expect(
+            try small.channel.read(small.device("0200"), 0, 500_000) == block(1, count: 500_000))
+        try small.store.withdraw([standing])
+        #expect(try small.store.relationship(into: "0200") == nil)
+    }
+
+    @Test("where one track of a write cannot be done, the others still present the point")
+    func failedTrackOfMany() throws {
+        let small = try recovered(copy: false)
+        let (source, target) = (try small.device(), try small.device("0200"))
+        let before = try small.channel.readAll(target)
+        small.channel.write(source, 2 * 65_536 + 15 * 4096, block(2))
+        let file = Glibc.open(small.scratch.path + "/saves/0100/00000001", O_RDWR)
+        #expect(pwrite(file, [UInt8](repeating: 9, count: 8), 8, 2 * 4096 + 5) == 8)
+        Glibc.close(file)
+        // From the middle of track 1 to the start of track 2, whose last block can no longer be read.
+        let failure = small.channel.write(target, 65_536 + 4 * 4096, block(3, count: 16 * 4096))
+        #expect(failure == .inputOutput)
+        #expect(
+            try small.channel.read(target, 65_536, 65_536) == Array(before[65_536..<131_072]))
     }
 
     @Test("a target larger than the point keeps its own tracks behind it")

@@ -12,6 +12,7 @@ final class FaultyIO: BlockIO {
             var saveSync: Int32 = 0
             var reserve: Int32 = 0
             var volumeRead: Int32 = 0
+            var saveRead: Int32 = 0
         }
         let state = Mutex(State())
     }
@@ -32,7 +33,7 @@ final class FaultyIO: BlockIO {
             let isSave = isSave(operations[index].file)
             switch operations[index].kind {
             case .write: if isSave { operations[index].failure = state.saveWrite }
-            case .read: if !isSave { operations[index].failure = state.volumeRead }
+            case .read: operations[index].failure = isSave ? state.saveRead : state.volumeRead
             }
         }
     }
@@ -186,6 +187,23 @@ struct StoreTests {
         let again = try TrackStore(.init(directory: scratch.path))
         let other = try HostChannel(store: again)
         #expect(other.write(try again.open(.volume("0100")), 0, block(2)) == nil)
+        let point = try again.open(.point(volume: "0100", tag: "a/1"))
+        #expect(try other.read(point, 0, 100_000) == block(1, count: 100_000))
+        try again.close()
+    }
+
+    @Test("saves that cannot be read at a start are not taken for the end of the log")
+    func unreadableTail() throws {
+        let (scratch, store, channel, device, faults) = try faulty()
+        #expect(channel.write(device, 0, block(2)) == nil)
+        store.abandon()
+        faults.state.withLock { $0.saveRead = EIO }
+        var configuration = TrackStore.Configuration(directory: scratch.path)
+        configuration.makeIO = { FaultyIO(faults) }
+        #expect(code { _ = try TrackStore(configuration) } == .inputOutput)
+        faults.state.withLock { $0.saveRead = 0 }
+        let again = try TrackStore(configuration)
+        let other = try HostChannel(store: again)
         let point = try again.open(.point(volume: "0100", tag: "a/1"))
         #expect(try other.read(point, 0, 100_000) == block(1, count: 100_000))
         try again.close()
