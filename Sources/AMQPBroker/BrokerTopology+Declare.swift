@@ -12,7 +12,18 @@ extension BrokerTopology {
         }
     }
 
-    /// The same on the calling thread.
+    /// Asks whether every exchange and queue is there, and makes nothing. Bindings cannot be asked
+    /// for in this protocol.
+    ///
+    /// Throws with the name of the first that is missing, or that may not be looked at, as the place.
+    public func verify(on endpoint: BrokerEndpoint) async throws(BrokerError) {
+        try await BrokerThread.run("amqp topology") { () throws(BrokerError) in
+            if let fault { throw fault }
+            try make(on: endpoint, passive: true)
+        }
+    }
+
+    /// `declare` on the calling thread.
     func declareBlocking(on endpoint: BrokerEndpoint) throws(BrokerError) {
         if let fault { throw fault }
         do throws(BrokerError) {

@@ -32,9 +32,22 @@ enum Probes {
             }
             await events.close()
             return [
-                Finding(.ok, "broker", "\(site.endpoint) answers"),
-                Finding(.ok, "topology", "the event log \(site.topology.eventLog) is there"),
+                Finding(.ok, "broker", "\(site.endpoint) answers"), await topologyFinding(site),
             ]
+        }
+    }
+
+    private static func topologyFinding(_ site: Site) async -> Finding {
+        do throws(BrokerError) {
+            try await site.topology.verify(on: site.endpoint)
+            return Finding(
+                .ok, "topology",
+                "every exchange and queue is there, the event log \(site.topology.eventLog) too")
+        } catch {
+            return Finding(
+                .failed, "topology", "\(error)",
+                remedy: "start a worker, which makes what is missing, or import "
+                    + "deploy/rabbitmq/definitions.json")
         }
     }
 

@@ -33,6 +33,18 @@ struct WorkerCommand: AsyncParsableCommand {
         } catch {
             throw CleanExit.failure("stillpoint: \(error)", status: 2)
         }
+        // From here on signals are answered, also while the store and the storage are opened and the
+        // broker is looked for.
+        let (options, reception) = (options, Reception())
+        let signals = Signals([SIGTERM, SIGINT, SIGHUP]) { number in
+            if number == SIGHUP {
+                reception.site?.reload { try options.load() }
+            } else {
+                ServiceNotice.send("STOPPING=1")
+                reception.stop()
+            }
+        }
+        defer { withExtendedLifetime(signals) {} }
         let site: WorkerSite
         do throws(SiteProblem) {
             site = try WorkerSite(configuration)
@@ -40,27 +52,43 @@ struct WorkerCommand: AsyncParsableCommand {
         } catch {
             throw CleanExit.failure("stillpoint: \(error.sentence)", status: error.status)
         }
-        try await run(site)
-    }
-
-    private func run(_ site: WorkerSite) async throws {
-        let options = options
-        let signals = Signals([SIGTERM, SIGINT, SIGHUP]) { number in
-            if number == SIGHUP {
-                site.reload { try options.load() }
-            } else {
-                ServiceNotice.send("STOPPING=1")
-                site.log.notice(
-                    "stopping: finishing what was taken", metadata: ["signal": "\(number)"])
-                site.worker.drain()
-            }
-        }
-        defer { withExtendedLifetime(signals) {} }
+        reception.open(site)
         do throws(WorkerFailure) {
             try await site.run()
         } catch {
             throw CleanExit.failure("stillpoint: \(error.reason)", status: 70)
         }
+    }
+}
+
+/// Where signals find the worker, or wait for it to be there.
+private final class Reception: Sendable {
+    private let state = Mutex<(site: WorkerSite?, isStopping: Bool)>((nil, false))
+
+    /// The worker, once it is there.
+    var site: WorkerSite? { state.withLock { $0.site } }
+
+    /// The worker is there; where it was asked to stop before, it takes nothing.
+    func open(_ site: WorkerSite) {
+        let isStopping = state.withLock { state in
+            state.site = site
+            return state.isStopping
+        }
+        if isStopping { drain(site) }
+    }
+
+    /// Stops the worker, now or as soon as it is there.
+    func stop() {
+        let site = state.withLock { state in
+            state.isStopping = true
+            return state.site
+        }
+        if let site { drain(site) }
+    }
+
+    private func drain(_ site: WorkerSite) {
+        site.log.notice("stopping: finishing what was taken")
+        site.worker.drain()
     }
 }
 
