@@ -13,6 +13,8 @@ struct IncomingMessage {
     /// The other `x-…` headers that are text: what the broker says of a dead letter's origin.
     var brokerHeaders: [String: String] = [:]
     var body: [UInt8] = []
+    /// The body's size in bytes as announced; more than `body` has where that was cut short.
+    var size: UInt64 = 0
 }
 
 /// What the broker said.
@@ -145,8 +147,10 @@ extension AMQPConnection {
         let properties = decoded.assumingMemoryBound(to: amqp_basic_properties_t.self)
         Self.read(properties.pointee, into: &partial!.message)
         partial!.missing = header.body_size
+        partial!.message.size = header.body_size
         // What the header promises is not believed beyond this; the array grows where it is true.
-        partial!.message.body.reserveCapacity(Int(min(header.body_size, 1 << 20)))
+        let promised = min(header.body_size, UInt64(clamping: bodyLimit), 1 << 20)
+        partial!.message.body.reserveCapacity(Int(promised))
         return finishedMessage()
     }
 
@@ -154,9 +158,10 @@ extension AMQPConnection {
         guard let missing = partial?.missing, UInt64(fragment.len) <= missing else {
             throw violation("content came out of turn")
         }
-        if fragment.len > 0, let base = fragment.bytes {
+        let room = max(0, bodyLimit - partial!.message.body.count)
+        if fragment.len > 0, room > 0, let base = fragment.bytes {
             partial!.message.body.append(
-                contentsOf: UnsafeRawBufferPointer(start: base, count: fragment.len))
+                contentsOf: UnsafeRawBufferPointer(start: base, count: min(fragment.len, room)))
         }
         partial!.missing = missing - UInt64(fragment.len)
         return finishedMessage()

@@ -19,6 +19,8 @@ struct AMQPConnection: ~Copyable {
     let tick: Duration
     /// A message of which the body has not come wholly yet.
     var partial: PartialMessage?
+    /// So many bytes of a body are kept; the rest is read and let go.
+    var bodyLimit = Int.max
     /// Where the strings of a message are laid side by side while C looks at them.
     var scratch: [UInt8] = []
 

@@ -117,6 +117,7 @@ final class ConsumerLoop: Sendable {
     /// Returns when it was closed on request.
     private func live(_ place: inout StreamPlace) throws(BrokerError) {
         var connection = try AMQPConnection(to: endpoint, name: name)
+        connection.bodyLimit = subscription.bodyLimit
         try subscription.begin(on: connection, prefetch: prefetch, resumeOffset: place.resumeOffset)
         let epoch = health.opened()
         firstAttempt.done(nil)
@@ -171,7 +172,8 @@ final class ConsumerLoop: Sendable {
                     Delivery(
                         tag: DeliveryTag(epoch: epoch, number: number),
                         routingKey: message.routingKey, redelivered: redelivered,
-                        properties: message.properties, body: message.body))
+                        properties: message.properties, body: message.body,
+                        size: Int(clamping: message.size)))
             case .consumerCancelled(let queue):
                 throw BrokerError(
                     .notFound, "the broker ended the consumer: the queue was deleted or lost",

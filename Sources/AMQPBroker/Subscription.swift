@@ -33,6 +33,15 @@ enum Subscription: Sendable {
     /// A stream from some place on.
     case log(queue: String, EventLogStart)
 
+    /// So many bytes of a body are wanted: a command has 1 MiB at the most, and one byte more tells
+    /// that it has not.
+    var bodyLimit: Int {
+        switch self {
+        case .commands: (1 << 20) + 1
+        case .live, .log: .max
+        }
+    }
+
     /// Starts the consumers.
     func begin(
         on connection: borrowing AMQPConnection, prefetch: UInt16, resumeOffset: UInt64?

@@ -54,19 +54,22 @@ public struct Delivery: Sendable {
     public var redelivered: Bool
     /// Its honoured properties.
     public var properties: MessageProperties
-    /// Its body, as published.
+    /// Its body, as published, or the beginning of one that is too large to be a command.
     public var body: [UInt8]
+    /// Bytes of the body as published.
+    public var size: Int
 
-    /// Gathers one delivery.
+    /// Gathers one delivery; `size` is that of the body where nothing else is said.
     public init(
         tag: DeliveryTag, routingKey: String, redelivered: Bool, properties: MessageProperties,
-        body: [UInt8]
+        body: [UInt8], size: Int? = nil
     ) {
         self.tag = tag
         self.routingKey = routingKey
         self.redelivered = redelivered
         self.properties = properties
         self.body = body
+        self.size = size ?? body.count
     }
 }
 

@@ -36,6 +36,7 @@ actor Lane {
             case .fact(let fact): await take([fact] + mailbox.takeFacts())
             case .resume(let record): await resume(record)
             case .reconcile: await reconcile()
+            case .outcomesPurged: await forgetPurged()
             }
         }
     }
@@ -55,6 +56,17 @@ actor Lane {
         } catch {
             services.halt("Session \(name) could not be read from the store: \(error)")
             return false
+        }
+    }
+
+    /// Lets go of commands whose outcomes the store has forgotten; memory must not grow for ever.
+    private func forgetPurged() async {
+        do {
+            known = try await services.store.load(name).knownCommands
+        } catch {
+            services.log.warning(
+                "the commands known of a session could not be read again",
+                metadata: ["subject": "\(name)", "error": "\(error.message)"])
         }
     }
 
@@ -171,7 +183,7 @@ actor Lane {
                 try await services.store.commit(unit)
                 return true
             } catch {
-                guard error.code == .full, !services.isHalted() else {
+                guard error.code == .full, !services.isHalted(), !services.isDraining() else {
                     services.halt("A commit of \(name) failed at \(error.place): \(error.message)")
                     return false
                 }

@@ -15,6 +15,8 @@ enum LaneMessage: Sendable {
     case resume(IntentRecord)
     /// Look at the storage and repair the session, as at start.
     case reconcile
+    /// Old outcomes were forgotten: so may be what is known of their commands.
+    case outcomesPurged
 }
 
 /// A delivery that was read and has come to its lane.

@@ -20,4 +20,7 @@ struct Services: Sendable {
     let halt: @Sendable (String) -> Void
     /// True once `halt` was called: lanes let go of what they have.
     let isHalted: @Sendable () -> Bool
+    /// True once the worker was asked to stop: what cannot be finished soon is let go of, and comes
+    /// again.
+    let isDraining: @Sendable () -> Bool
 }

@@ -14,6 +14,7 @@ public final class Worker: Sendable {
     private let publisher: any MessagePublisher
     private let directory: Directory
     private let failure: Failure
+    private let draining: Draining
 
     /// What the worker counts.
     public let meters: Meters
@@ -25,7 +26,7 @@ public final class Worker: Sendable {
         clock: any RuntimeClock, log: Logger
     ) {
         let meters = Meters()
-        let failure = Failure()
+        let (failure, draining) = (Failure(), Draining())
         let relay = Relay(
             store: store, publisher: publisher, clock: clock, meters: meters, log: log)
         services = Services(
@@ -35,15 +36,19 @@ public final class Worker: Sendable {
                 log.critical("the worker stops", metadata: ["reason": "\(reason)"])
                 failure.set(reason)
                 source.drain()
-            }, isHalted: { failure.reason != nil })
+            }, isHalted: { failure.reason != nil }, isDraining: { draining.hasBegun })
         self.meters = meters
         self.failure = failure
+        self.draining = draining
         self.publisher = publisher
         directory = Directory(services: services)
     }
 
     /// Stops taking commands; `run` finishes what was taken, publishes what is owed, and returns.
-    public func drain() { services.source.drain() }
+    public func drain() {
+        draining.begin()
+        services.source.drain()
+    }
 
     /// Every session in one line each, in the order of their names.
     public func summaries() async -> [SessionSummary] {
@@ -119,7 +124,8 @@ public final class Worker: Sendable {
             let properties = delivery.properties
             let reading = CommandReader.read(
                 body: delivery.body, messageID: properties.messageID,
-                contentType: properties.contentType, contentEncoding: properties.contentEncoding)
+                contentType: properties.contentType, contentEncoding: properties.contentEncoding,
+                receivedSize: delivery.size)
             let admitted = Admitted(
                 tag: delivery.tag, reading: reading,
                 reply: ReplyContext(
@@ -158,7 +164,9 @@ public final class Worker: Sendable {
             let limit = services.clock.now().adding(
                 minutes: -services.configuration.outcomeRetentionMinutes)
             do {
-                _ = try await services.store.purgeOutcomes(receivedBefore: limit)
+                if try await services.store.purgeOutcomes(receivedBefore: limit) > 0 {
+                    directory.postToAll(.outcomesPurged)
+                }
             } catch {
                 services.log.error(
                     "old outcomes could not be forgotten", metadata: ["error": "\(error.message)"])
@@ -214,11 +222,25 @@ final class Directory: Sendable {
         return lane
     }
 
+    /// Hands every lane a message.
+    func postToAll(_ message: LaneMessage) {
+        for lane in lanes.withLock({ Array($0.values) }) { lane.mailbox.post(message) }
+    }
+
     /// Ends every lane after what is in its mailbox.
     func close() {
         made.finish()
         for lane in lanes.withLock({ Array($0.values) }) { lane.mailbox.close() }
     }
+}
+
+/// That the worker was asked to stop.
+private final class Draining: Sendable {
+    private let state = Mutex(false)
+
+    var hasBegun: Bool { state.withLock { $0 } }
+
+    func begin() { state.withLock { $0 = true } }
 }
 
 /// Why the worker halted, set once.

@@ -88,8 +88,9 @@ extension Configuration {
     private mutating func readBroker(_ settings: inout Settings) throws(ConfigurationError) {
         if let value = try settings.text("broker.uri") { broker.uri = value }
         if let value = try settings.text("broker.prefix") {
-            guard SubjectName(value) != nil else {
-                throw settings.error("broker.prefix", "'\(value)' is not a name")
+            guard (1...200).contains(value.utf8.count), !value.hasPrefix("amq.") else {
+                throw settings.error(
+                    "broker.prefix", "'\(value)' has not 1 to 200 bytes, or begins with amq.")
             }
             broker.prefix = value
         }

@@ -143,16 +143,31 @@ struct LadderTests {
         #expect(World.decide(.initiateBackgroundCopy, copying).codes == [.alreadyCopying])
     }
 
-    @Test("every refusal names a remedy and a sentence")
+    @Test("every refusal of every command names a remedy and a sentence")
     func remedies() {
-        for command in CommandName.allCases where !command.isForStorage {
-            let decision = World.decide(.recover(BackupID(seconds: 1), backgroundCopy: true), one)
-            guard case .refused(let reasons) = decision else {
-                Issue.record("\(command) was not refused")
+        let gone = BackupID(seconds: 1)
+        let refused: [(Command, Session?)] = [
+            (
+                .createSession(type: .safeguardedCopy, description: "", options: OptionChanges()),
+                one
+            ),
+            (.modifySession(description: "", options: OptionChanges()), nil),
+            (.deleteSession, World.session(sets: [World.set("0100", nil)], backups: [5])),
+            (.addCopySets([World.set("0999", "0998")]), one),
+            (.removeCopySets([World.volume("0777")], keepOnStorage: false), one),
+            (.describeSession(parts: []), nil), (.refreshStates, nil), (.terminate, nil),
+            (.backup, World.session()), (.recover(gone, backgroundCopy: true), one),
+            (.initiateBackgroundCopy, one), (.expireBackup(gone), one), (.terminateH1R1, one),
+        ]
+        #expect(
+            Set(refused.map(\.0.name)) == Set(CommandName.allCases.filter { !$0.isForStorage }))
+        for (command, session) in refused {
+            guard case .refused(let reasons) = World.decide(command, session) else {
+                Issue.record("\(command.name) was not refused")
                 continue
             }
             for reason in reasons {
-                #expect(!reason.remedy.isEmpty && reason.message.hasSuffix("."))
+                #expect(!reason.remedy.isEmpty && reason.message.hasSuffix("."), "\(reason)")
             }
         }
     }

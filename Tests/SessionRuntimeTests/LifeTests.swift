@@ -86,14 +86,30 @@ struct LifeTests {
     )
     func rollOff() async throws {
         let world = Harness()
-        for command in Life.commands.prefix(4) { world.send(command) }
+        world.storage.add(VolumeID("box1:0101")!, capacity: Capacity(bytes: 1 << 20), multiplier: 4)
+        world.send(Life.commands[0])
+        world.send(
+            #"{"id":"2","command":"AddCopySets","session":"payroll","parameters":{"copySets":[{"H1":"box1:0100"},{"H1":"box1:0101"}]}}"#
+        )
+        world.send(Life.commands[2])
         try await world.run()
-        let tag = PointTag("payroll/1795226400")!
-        world.storage.lose(tag, on: VolumeID("box1:0100")!)
+        world.storage.lose(PointTag("payroll/1795226400")!, on: VolumeID("box1:0100")!)
         world.send(#"{"id":"x","command":"DescribeSession","session":"payroll"}"#)
         try await world.run()
-        let types = try world.events()["payroll"]!.compactMap { $0["type"]?.text }
-        #expect(types.contains("stillpoint.backup.unrecoverable"))
+        func told(_ type: String) throws -> Int {
+            try world.events()["payroll"]!.count { $0["type"]?.text == "stillpoint.backup.\(type)" }
+        }
+        #expect(try told("unrecoverable") == 1)
+        #expect(try told("expired") == 0)
+        world.send(
+            #"{"id":"y","command":"ModifySession","session":"payroll","parameters":{"options":{"expireBackupOnAutoRoll":true}}}"#
+        )
+        try await world.run()
+        #expect(try told("expired") == 1)
+        let expired = try world.events()["payroll"]!.last {
+            $0["type"]?.text == "stillpoint.backup.expired"
+        }
+        #expect(expired?["commandid"]?.text == "y", "what a command made due is told as its doing")
         try expectGapless(world)
     }
 
