@@ -12,7 +12,8 @@ import Synchronization
 ///
 /// The methods before the first mark are for any thread.
 final class PublisherLoop: Sendable {
-    typealias Ticket = CheckedContinuation<[PublishVerdict], Never>
+    /// Who is to hear the verdicts of a call; called once, on one of the threads.
+    typealias Ticket = @Sendable ([PublishVerdict]) -> Void
 
     private struct State {
         var book: PublishBook<Ticket>
@@ -62,7 +63,9 @@ final class PublisherLoop: Sendable {
     }
 
     /// Takes a call in; the ticket is resumed with its verdicts by the deadline at the latest.
-    func accept(_ messages: [OutgoingMessage], _ run: PublishRun?, _ ticket: Ticket) {
+    func accept(
+        _ messages: [OutgoingMessage], _ run: PublishRun?, _ ticket: @escaping Ticket
+    ) {
         let deadline = Moment.now + patience
         let (wakesThread, wakesWatch, settled) = state.withLock { state in
             guard !state.closing else {
@@ -95,7 +98,7 @@ final class PublisherLoop: Sendable {
     func firstFailure() async -> BrokerError? { await firstAttempt.result() }
 
     private static func answer(_ settled: [SettledCall<Ticket>]) {
-        for call in settled { call.ticket.resume(returning: call.verdicts) }
+        for call in settled { call.ticket(call.verdicts) }
     }
 
     // MARK: - On the connection's thread

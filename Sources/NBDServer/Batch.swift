@@ -14,9 +14,11 @@ struct Batch: ~Copyable {
     private var replies: ReplyBatch
     private var readBytes = 0
     private var statuses = 0
+    private let contexts: [SelectedContext]
 
-    init(structured: Bool) {
-        replies = ReplyBatch(structured: structured)
+    init(_ terms: TransmissionTerms) {
+        replies = ReplyBatch(structured: terms.structuredReplies)
+        contexts = terms.contexts
         requests.reserveCapacity(ReplyBatch.Limit.replies)
         entries.reserveCapacity(ReplyBatch.Limit.replies)
     }
@@ -101,11 +103,19 @@ struct Batch: ~Copyable {
             replies.appendData(cookie, offset: offset, data: request?.data, length: length)
         case .status(let offset, let length, let one):
             tally.statuses += 1
-            let limit = one ? 1 : ReplyBatch.Limit.extents
-            let extents = channel.allocation(
-                offset: offset, length: UInt64(length), limit: limit)
-            replies.appendStatus(
-                cookie, StatusExtents.clip(extents, to: length, limit: limit))
+            let limit = one ? 1 : ReplyBatch.Limit.extents / max(contexts.count, 1)
+            let told = contexts.map { selected in
+                StatusExtents.of(selected.context, channel, offset, length, limit)
+            }
+            guard told.allSatisfy({ $0 != nil }) else {
+                tally.errors += 1
+                return replies.appendError(cookie, .backupGone)
+            }
+            for (number, extents) in told.enumerated() {
+                replies.appendStatus(
+                    cookie, contexts[number].identifier, extents ?? [],
+                    isLast: number == told.count - 1)
+            }
         case .refusal(let refusal):
             tally.errors += 1
             replies.appendError(cookie, refusal)
@@ -115,15 +125,40 @@ struct Batch: ~Copyable {
 
 /// Brings what the storage says of a range into the form that a reply may have.
 enum StatusExtents {
-    /// At least one extent, none empty, none beyond the range, neighbours of one status joined.
+    /// What a context tells of a range; nil where it cannot tell any more.
+    static func of(
+        _ context: MetaContext, _ channel: any ExportChannel, _ offset: UInt64, _ length: UInt32,
+        _ limit: Int
+    ) -> [(length: UInt32, status: UInt32)]? {
+        switch context {
+        case .allocation:
+            let extents = channel.allocation(
+                offset: offset, length: UInt64(length), limit: limit)
+            return clip(
+                extents.map { ($0.length, $0.isHole ? MetaContext.holeStatus : 0) }, to: length,
+                limit: limit, otherwise: 0)
+        case .changedSince(let backup):
+            let extents = channel.changes(
+                since: backup, offset: offset, length: UInt64(length), limit: limit)
+            return extents.map { extents in
+                clip(
+                    extents.map { ($0.length, $0.isChanged ? MetaContext.changedStatus : 0) },
+                    to: length, limit: limit, otherwise: MetaContext.changedStatus)
+            }
+        }
+    }
+
+    /// At least one extent, none empty, none beyond the range, neighbours of one status joined;
+    /// `otherwise` for a range of which nothing was told.
     static func clip(
-        _ extents: [BlockExtent], to length: UInt32, limit: Int
+        _ extents: [(length: UInt64, status: UInt32)], to length: UInt32, limit: Int,
+        otherwise: UInt32
     ) -> [(length: UInt32, status: UInt32)] {
         var clipped: [(length: UInt32, status: UInt32)] = []
         var left = length
         for extent in extents where extent.length > 0 && left > 0 {
             let taken = UInt32(min(extent.length, UInt64(left)))
-            let status: UInt32 = extent.isHole ? AllocationContext.holeStatus : 0
+            let status = extent.status
             left -= taken
             if let last = clipped.last, last.status == status {
                 clipped[clipped.count - 1].length += taken
@@ -133,6 +168,6 @@ enum StatusExtents {
                 break
             }
         }
-        return clipped.isEmpty ? [(length: length, status: UInt32(0))] : clipped
+        return clipped.isEmpty ? [(length: length, status: otherwise)] : clipped
     }
 }

@@ -154,7 +154,7 @@ struct Connection: ~Copyable {
         _ terms: TransmissionTerms, _ channel: any ExportChannel
     ) -> NBDClosing {
         var machine = Transmission(terms: terms)
-        var batch = Batch(structured: terms.structuredReplies)
+        var batch = Batch(terms)
         var patience = Patience(shared.limits)
         let repliesLimit = NBDLimits.nanoseconds(shared.limits.replies)
         while true {

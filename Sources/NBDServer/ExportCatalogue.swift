@@ -29,13 +29,19 @@ public struct ExportShape: Sendable, Equatable {
     public var holeSize: UInt32
     /// One line for people.
     public var description: String
+    /// The backups against which changes can be asked, as clients name them.
+    public var changeBases: [String]
 
     /// Makes a shape; `capacity` and `holeSize` in bytes.
-    public init(capacity: UInt64, isReadOnly: Bool, holeSize: UInt32, description: String) {
+    public init(
+        capacity: UInt64, isReadOnly: Bool, holeSize: UInt32, description: String,
+        changeBases: [String] = []
+    ) {
         self.capacity = capacity
         self.isReadOnly = isReadOnly
         self.holeSize = holeSize
         self.description = description
+        self.changeBases = changeBases
     }
 }
 
@@ -69,6 +75,14 @@ public protocol ExportChannel: AnyObject {
     ///
     /// They may end before the range does, but there is at least one.
     func allocation(offset: UInt64, length: UInt64, limit: Int) -> [BlockExtent]
+
+    /// The extents that cover a range from `offset` on, at most `limit` of them, by whether they have
+    /// changed since a backup that the shape names; nil where that cannot be told any more.
+    ///
+    /// They may end before the range does, but there is at least one.
+    func changes(
+        since backup: String, offset: UInt64, length: UInt64, limit: Int
+    ) -> [ChangedExtent]?
 }
 
 /// One thing that a client asks of an export's data.
@@ -131,5 +145,19 @@ public struct BlockExtent: Sendable, Equatable {
     public init(length: UInt64, isHole: Bool) {
         self.length = length
         self.isHole = isHole
+    }
+}
+
+/// A run of bytes that have changed since a backup, or have not.
+public struct ChangedExtent: Sendable, Equatable {
+    /// Bytes.
+    public var length: UInt64
+    /// Whether they may differ.
+    public var isChanged: Bool
+
+    /// Makes an extent; `length` in bytes.
+    public init(length: UInt64, isChanged: Bool) {
+        self.length = length
+        self.isChanged = isChanged
     }
 }

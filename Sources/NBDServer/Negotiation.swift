@@ -50,7 +50,7 @@ struct Negotiation {
     private enum Question: Equatable {
         case names
         case information(String, Wanted)
-        case contexts(set: Bool, export: String, selected: Bool)
+        case contexts(set: Bool, export: String, ContextQuery)
         case going(String, Wanted)
         case entering(String)
     }
@@ -62,8 +62,9 @@ struct Negotiation {
     private var security: Security
     private var client: HandshakeFlags = []
     private var structuredReplies = false
-    /// The export for which `base:allocation` was selected last.
+    /// The export for which contexts were selected last, and which.
     private var contextExport: String?
+    private var selected: [SelectedContext] = []
     private var optionsSeen = 0
     private var toSkip = 0
 
@@ -247,10 +248,10 @@ struct Negotiation {
         guard let query = ContextQuery(data, wildcards: !isSet) else {
             return refuse(option.rawValue, .invalid, "The option's lengths do not add up.")
         }
-        guard let name = text(query.export) else {
+        guard let name = query.export.withUnsafeBytes({ text($0) }) else {
             return refuse(option.rawValue, .invalid, "The export name is not valid text.")
         }
-        phase = .waiting(.contexts(set: isSet, export: name, selected: query.selectsAllocation))
+        phase = .waiting(.contexts(set: isSet, export: name, query))
         return .look(name)
     }
 
@@ -278,8 +279,8 @@ struct Negotiation {
         switch question {
         case .information(let name, let wanted):
             return information(name, wanted, shape)
-        case .contexts(let isSet, let export, let selected):
-            return contexts(isSet: isSet, export: export, selected: selected, shape)
+        case .contexts(let isSet, let export, let query):
+            return contexts(isSet: isSet, export: export, query, shape)
         case .names, .going, .entering:
             return finish(.protocolViolation)
         }
@@ -315,17 +316,25 @@ struct Negotiation {
     }
 
     private mutating func contexts(
-        isSet: Bool, export: String, selected: Bool, _ shape: ExportShape?
+        isSet: Bool, export: String, _ query: ContextQuery, _ shape: ExportShape?
     ) -> Step {
         let code = (isSet ? OptionCode.setMetaContext : .listMetaContext).rawValue
-        guard shape != nil else { return refuse(code, .unknown, "There is no such export.") }
-        guard selected else { return .send(OptionAnswer.bytes(code, .acknowledge)) }
-        if isSet { contextExport = export }
-        var data: [UInt8] = []
-        data.append(bigEndian: isSet ? AllocationContext.identifier : 0)
-        data.append(contentsOf: AllocationContext.name.utf8)
-        return .send(
-            OptionAnswer.bytes(code, .metaContext, data) + OptionAnswer.bytes(code, .acknowledge))
+        guard let shape else { return refuse(code, .unknown, "There is no such export.") }
+        let asked = query.contexts(of: shape)
+        if isSet {
+            contextExport = asked.isEmpty ? nil : export
+            selected = asked.prefix(SelectedContext.most).enumerated().map {
+                SelectedContext(context: $1, identifier: UInt32($0 + 1))
+            }
+        }
+        var bytes: [UInt8] = []
+        for (number, context) in asked.enumerated() where !isSet || number < selected.count {
+            var data: [UInt8] = []
+            data.append(bigEndian: isSet ? selected[number].identifier : 0)
+            data.append(contentsOf: context.name.utf8)
+            bytes += OptionAnswer.bytes(code, .metaContext, data)
+        }
+        return .send(bytes + OptionAnswer.bytes(code, .acknowledge))
     }
 
     private mutating func going(
@@ -366,7 +375,8 @@ struct Negotiation {
     private func terms(_ name: String, _ shape: ExportShape) -> TransmissionTerms {
         TransmissionTerms(
             capacity: shape.capacity, isReadOnly: shape.isReadOnly, holeSize: shape.holeSize,
-            structuredReplies: structuredReplies, allocationContext: contextExport == name)
+            structuredReplies: structuredReplies,
+            contexts: contextExport == name ? selected : [])
     }
 
     private func refuse(_ code: UInt32, _ type: OptionReply, _ sentence: String) -> Step {

@@ -55,28 +55,48 @@ extension TransmissionFlags {
 }
 
 /// The data of LIST_META_CONTEXT and SET_META_CONTEXT; nil where its lengths do not add up.
-struct ContextQuery {
-    let export: UnsafeRawBufferPointer
-    /// Whether any query names `base:allocation`; queries of other contexts are ignored.
-    let selectsAllocation: Bool
+struct ContextQuery: Equatable {
+    let export: [UInt8]
+    /// The names asked for, as far as they may be names of contexts here.
+    let names: [String]
+    /// For a listing: everything, since nothing was asked for in particular.
+    let asksForAll: Bool
+    /// For a listing, a name that ends in a colon means everything that begins so.
+    private let wildcards: Bool
 
-    /// `wildcards`: for a listing, where no query at all, or a bare namespace, means everything.
     init?(_ data: UnsafeRawBufferPointer, wildcards: Bool) {
         var reader = OptionReader(data)
         guard let length = reader.integer(UInt32.self), length <= Size.longestString,
             let export = reader.bytes(Int(length)), let count = reader.integer(UInt32.self)
         else { return nil }
-        var selected = count == 0 && wildcards
+        var names: [String] = []
         // Each turn consumes at least four bytes, so `count` cannot make this long.
         for _ in 0..<count {
             guard let length = reader.integer(UInt32.self), length <= Size.longestString,
                 let query = reader.bytes(Int(length))
             else { return nil }
-            selected = selected || query.elementsEqual(AllocationContext.name.utf8)
-            if wildcards, query.elementsEqual(AllocationContext.wildcard.utf8) { selected = true }
+            if query.count <= 64, names.count < 64,
+                let name = String(validating: query, as: UTF8.self)
+            {
+                names.append(name)
+            }
         }
         guard reader.isAtEnd else { return nil }
-        self.export = export
-        self.selectsAllocation = selected
+        self.export = Array(export)
+        self.names = names
+        self.wildcards = wildcards
+        asksForAll = wildcards && count == 0
+    }
+
+    /// The contexts of an export that are asked for; what it does not have is ignored.
+    func contexts(of shape: ExportShape) -> [MetaContext] {
+        let all = [MetaContext.allocation] + shape.changeBases.map { .changedSince($0) }
+        return all.filter { context in
+            asksForAll
+                || names.contains { name in
+                    name == context.name
+                        || (wildcards && name.hasSuffix(":") && context.name.hasPrefix(name))
+                }
+        }
     }
 }

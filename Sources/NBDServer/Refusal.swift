@@ -37,6 +37,8 @@ struct Refusal: Equatable {
         error: .noSpace, sentence: "There is no space left.")
     static let inputOutput = Refusal(
         error: .inputOutput, sentence: "The storage failed.")
+    static let backupGone = Refusal(
+        error: .invalid, sentence: "The backup that changes were asked against is gone.")
     static let gone = Refusal(
         error: .shutdown, sentence: "The export was withdrawn.")
 

@@ -14,7 +14,8 @@ struct ReplyBatch: ~Copyable {
     // The longest fixed part is an error's: 20 header, 4 number, 2 length, and the sentence.
     private static let longestSentence = 128
     private static let longestFixed = 26 + longestSentence
-    private static let longestStatus = 24 + Limit.extents * 8
+    // One chunk a context, which share the extents.
+    private static let longestStatus = SelectedContext.most * 24 + Limit.extents * 8
     private static let arenaSize =
         Limit.replies * longestFixed + Limit.statuses * longestStatus
 
@@ -68,12 +69,16 @@ struct ReplyBatch: ~Copyable {
         count += 1
     }
 
-    /// The allocation of a range that begins where the request did.
-    mutating func appendStatus(_ cookie: UInt64, _ extents: [(length: UInt32, status: UInt32)]) {
+    /// What one context tells of a range that begins where the request did; `isLast` where no other
+    /// context's follows.
+    mutating func appendStatus(
+        _ cookie: UInt64, _ identifier: UInt32, _ extents: [(length: UInt32, status: UInt32)],
+        isLast: Bool
+    ) {
         let sent = min(extents.count, Limit.extents)
-        chunk(cookie, .blockStatus, length: 4 + 8 * sent)
+        chunk(cookie, .blockStatus, length: 4 + 8 * sent, isLast: isLast)
         let start = arena + used
-        start.storeBigEndian(AllocationContext.identifier, at: 0)
+        start.storeBigEndian(identifier, at: 0)
         for (index, extent) in extents.prefix(sent).enumerated() {
             start.storeBigEndian(extent.length, at: 4 + 8 * index)
             start.storeBigEndian(extent.status, at: 8 + 8 * index)
@@ -101,11 +106,13 @@ struct ReplyBatch: ~Copyable {
         chunk(cookie, .none, length: 0)
     }
 
-    /// Every reply here is one chunk, so every chunk is the last of its reply.
-    private mutating func chunk(_ cookie: UInt64, _ type: ChunkType, length: Int) {
+    /// All replies but those of several contexts are one chunk, the last of its reply.
+    private mutating func chunk(
+        _ cookie: UInt64, _ type: ChunkType, length: Int, isLast: Bool = true
+    ) {
         let start = arena + used
         start.storeBigEndian(Magic.structuredReply, at: 0)
-        start.storeBigEndian(UInt16(1), at: 4)
+        start.storeBigEndian(UInt16(isLast ? 1 : 0), at: 4)
         start.storeBigEndian(type.rawValue, at: 6)
         start.storeBigEndian(cookie, at: 8)
         start.storeBigEndian(UInt32(length), at: 16)

@@ -37,7 +37,7 @@ public final class TrackStoreCatalogue: ExportCatalogue {
         guard let (system, view) = find(name), let device = try? system.store.open(view) else {
             return nil
         }
-        return Self.shape(of: device, in: system.name)
+        return Self.shape(of: device, in: system)
     }
 
     /// See `ExportCatalogue`.
@@ -47,7 +47,7 @@ public final class TrackStoreCatalogue: ExportCatalogue {
             let device = try system.store.open(view)
             return TrackStoreExport(
                 store: system.store, device: device,
-                shape: Self.shape(of: device, in: system.name))
+                shape: Self.shape(of: device, in: system))
         } catch {
             throw ExportRefusal(error)
         }
@@ -86,16 +86,39 @@ public final class TrackStoreCatalogue: ExportCatalogue {
         return (system, view)
     }
 
-    private static func shape(of device: OpenDevice, in system: String) -> ExportShape {
+    private static func shape(of device: OpenDevice, in system: System) -> ExportShape {
         let description =
             switch device.view {
-            case .volume(let volume): "Volume \(volume) of \(system)"
-            case .point(let volume, let tag): "Volume \(volume) of \(system) as of \(tag)"
+            case .volume(let volume): "Volume \(volume) of \(system.name)"
+            case .point(let volume, let tag): "Volume \(volume) of \(system.name) as of \(tag)"
             }
         // Whole tracks are what becomes holes.
         return ExportShape(
             capacity: device.capacity, isReadOnly: device.isReadOnly, holeSize: 64 * 1024,
-            description: description)
+            description: description,
+            changeBases: changeBases(of: device, in: system.store).map(\.backup))
+    }
+
+    /// The backups that clients may name for a device, with their tags.
+    ///
+    /// A client names a backup by its id alone. On a backup's own export that is one of the same
+    /// session; on a volume, one that no other session's backup shares.
+    static func changeBases(
+        of device: OpenDevice, in store: TrackStore
+    ) -> [(backup: String, tag: String)] {
+        let own: String? =
+            switch device.view {
+            case .volume: nil
+            case .point(_, let tag): tag.split(separator: "/").first.map(String.init)
+            }
+        let bases = store.changeBases(of: device).compactMap {
+            tag -> (backup: String, tag: String)? in
+            let parts = tag.split(separator: "/")
+            guard parts.count == 2, own == nil || parts[0] == own! else { return nil }
+            return (String(parts[1]), tag)
+        }
+        let counts = Dictionary(bases.map { ($0.backup, 1) }, uniquingKeysWith: +)
+        return bases.filter { counts[$0.backup] == 1 }
     }
 }
 
@@ -119,7 +142,7 @@ private struct TrackStoreExport: Export {
 
     func makeChannel() throws(ExportRefusal) -> any ExportChannel {
         do throws(TrackStoreError) {
-            return TrackStoreChannel(try HostChannel(store: store), device)
+            return TrackStoreChannel(try HostChannel(store: store), device, store)
         } catch {
             throw ExportRefusal(error)
         }
@@ -129,12 +152,14 @@ private struct TrackStoreExport: Export {
 private final class TrackStoreChannel: ExportChannel {
     private let channel: HostChannel
     private let device: OpenDevice
+    private let store: TrackStore
     /// The batch in the store's words; kept, so that a batch costs no allocation.
     private var batch: [HostRequest] = []
 
-    init(_ channel: HostChannel, _ device: OpenDevice) {
+    init(_ channel: HostChannel, _ device: OpenDevice, _ store: TrackStore) {
         self.channel = channel
         self.device = device
+        self.store = store
     }
 
     func perform(_ requests: inout [BlockRequest]) {
@@ -150,6 +175,17 @@ private final class TrackStoreChannel: ExportChannel {
     func allocation(offset: UInt64, length: UInt64, limit: Int) -> [BlockExtent] {
         channel.allocation(of: device, offset: offset, length: length, limit: limit)
             .map { BlockExtent(length: $0.length, isHole: $0.isHole) }
+    }
+
+    func changes(
+        since backup: String, offset: UInt64, length: UInt64, limit: Int
+    ) -> [ChangedExtent]? {
+        let bases = TrackStoreCatalogue.changeBases(of: device, in: store)
+        guard let tag = bases.first(where: { $0.backup == backup })?.tag,
+            let pieces = try? channel.changes(
+                of: device, since: tag, offset: offset, length: length, limit: limit)
+        else { return nil }
+        return pieces.map { ChangedExtent(length: $0.length, isChanged: $0.isChanged) }
     }
 }
 

@@ -5,7 +5,8 @@ struct TransmissionTerms: Equatable, Sendable {
     var isReadOnly: Bool
     var holeSize: UInt32
     var structuredReplies: Bool
-    var allocationContext: Bool
+    /// What BLOCK_STATUS tells; it is refused where that is nothing.
+    var contexts: [SelectedContext]
 }
 
 /// Cuts the stream of requests into requests, as a value: it is given what was received and says
@@ -36,7 +37,7 @@ struct Transmission {
             case plain
             /// With the data read.
             case data(offset: UInt64, length: Int)
-            /// With the allocation of a range.
+            /// With what the selected contexts tell of a range.
             case status(offset: UInt64, length: UInt32, one: Bool)
             case refusal(Refusal)
         }
@@ -139,7 +140,7 @@ struct Transmission {
         case .flush:
             return header.offset != 0 || header.length != 0 ? .flushOfRange : nil
         case .blockStatus:
-            if !terms.allocationContext { return .noContext }
+            if terms.contexts.isEmpty { return .noContext }
             if header.length == 0 { return .emptyRange }
             return reachesBeyondEnd(header) ? .beyondEnd : nil
         case .disconnect:

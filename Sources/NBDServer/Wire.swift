@@ -131,11 +131,34 @@ enum WireError: UInt32 {
     case shutdown = 108
 }
 
-/// The one metadata context there is.
-enum AllocationContext {
-    static let name = "base:allocation"
-    static let wildcard = "base:"
-    static let identifier: UInt32 = 1
-    /// Not stored, and reads as zeroes.
+/// What BLOCK_STATUS can tell of a range.
+enum MetaContext: Equatable, Sendable {
+    /// Data and holes.
+    case allocation
+    /// What has changed since a backup, by the backup's id.
+    case changedSince(String)
+
+    static let allocationName = "base:allocation"
+    static let changePrefix = "stillpoint:changed-since:"
+    /// `base:allocation`: not stored, and reads as zeroes.
     static let holeStatus: UInt32 = 3
+    /// `stillpoint:changed-since:…`: may differ.
+    static let changedStatus: UInt32 = 1
+
+    /// The name by which clients ask for it.
+    var name: String {
+        switch self {
+        case .allocation: Self.allocationName
+        case .changedSince(let backup): Self.changePrefix + backup
+        }
+    }
+}
+
+/// A context that a client has selected, and the number by which replies name it.
+struct SelectedContext: Equatable, Sendable {
+    /// More are not selected at once; who asks for more is given the first ones.
+    static let most = 8
+
+    let context: MetaContext
+    let identifier: UInt32
 }

@@ -6,10 +6,10 @@ import TrackBitmap
 ///
 /// Make one per thread that serves hosts, and use it on that thread only.
 public final class HostChannel {
-    private let store: TrackStore
+    let store: TrackStore
     private let slot: Epochs.Slot
     private let io: any BlockIO
-    private let index: IndexReader
+    let index: IndexReader
     private let resolver: Resolver
     private let lane: WriteLane
     private let arena = Arena(pieceSize: 4 << 20)
@@ -112,7 +112,7 @@ public final class HostChannel {
     }
 
     /// One operation, as others see it who wait for operations to end.
-    private func during(_ body: () -> Void) {
+    func during(_ body: () -> Void) {
         store.epochs.enter(slot)
         body()
         index.end()

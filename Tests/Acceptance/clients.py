@@ -225,7 +225,11 @@ class EventLog:
             subject, number = event["subject"], int(event["sequence"])
             due = last.get(subject, 0) + 1
             if number != due:
-                raise AssertionError(f"{subject}: event {number} came where {due} was due")
+                told = [int(id.split("/")[1]) for id in self.deliveries if id.startswith(subject + "/")]
+                place = told.index(number)
+                raise AssertionError(
+                    f"{subject}: event {number} came where {due} was due, in the deliveries "
+                    f"{told[max(0, place - 8):place + 12]}; {due} came {told.count(due)} times")
             last[subject] = number
         return last
 
@@ -302,12 +306,12 @@ class Host:
     def flush(self):
         self._finish(self._guarded(self.nbd.aio_flush), "flush")
 
-    def extents(self, offset=0, length=None):
-        """(length, flags) of `base:allocation`; needs the context to have been asked for."""
+    def extents(self, offset=0, length=None, context="base:allocation"):
+        """(length, flags) of a context, which must have been asked for."""
         found = []
 
-        def take(context, _offset, entries, _error):
-            if context == "base:allocation":
+        def take(name, _offset, entries, _error):
+            if name == context:
                 found.extend(zip(entries[::2], entries[1::2]))
             return 0
 

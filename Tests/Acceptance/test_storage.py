@@ -117,6 +117,40 @@ class Hosts(SiteCase):
             self.assertEqual("newstyle-fixed", host.nbd.get_protocol())
             self.assertFalse(host.nbd.is_read_only())
 
+    def test_a_backup_program_can_pull_only_what_has_changed_since_a_backup(self):
+        session, (h1,), _ = self.site.session()
+        with self.site.host(h1) as host:
+            host.write(random_bytes(4 * MIB), fua=True)
+            first = self.site.backup(session)
+            for offset, length in ((0, 100), (70_000, 65_536), (MIB, 4096), (3 * MIB - 1, 2)):
+                host.write(random_bytes(length), offset)
+            second = self.site.backup(session)
+            host.write(random_bytes(4096), 2 * MIB)
+        blocks = {second: 1 + 17 + 1 + 2, None: 1 + 17 + 1 + 2 + 1}
+        context = f"stillpoint:changed-since:{first}"
+        for backup, changed in blocks.items():
+            export = f"{session}/{backup}/{h1}" if backup else h1
+            with self.site.host(export, contexts=[context, "base:allocation"]) as host, \
+                    self.site.host(f"{session}/{first}/{h1}") as base:
+                now, image = host.read(), bytearray(base.read())
+                offset = moved = 0
+                for length, flags in host.extents(context=context):
+                    if flags & 1:
+                        image[offset:offset + length] = now[offset:offset + length]
+                        moved += length
+                    offset += length
+                self.assertEqual(len(now), offset)
+                self.assertEqual(now, bytes(image))
+                self.assertEqual(changed * 4096, moved)
+                self.assertEqual(len(now), sum(length for length, _ in host.extents()))
+        with self.site.host(h1, contexts=[context]) as host:
+            self.scheduler.done("ExpireBackup", session=session, parameters={"backupId": first})
+            with self.assertRaises(nbd.Error):
+                host.extents(context=context)
+            self.assertEqual(4 * MIB, len(host.read()))
+        with self.site.host(h1, contexts=[context]) as host:
+            self.assertFalse(host.nbd.can_meta_context(context))
+
     def test_zeroes_and_trims_read_as_zeroes_and_show_in_the_block_status(self):
         name, = self.site.volumes(1)
         with self.site.host(name, contexts=["base:allocation"]) as host:

@@ -128,6 +128,15 @@ private final class MemoryChannel: ExportChannel {
     func allocation(offset: UInt64, length: UInt64, limit: Int) -> [BlockExtent] {
         export.extents(offset: offset, length: length, limit: limit)
     }
+
+    /// What is allocated has changed, whatever the backup; of one called `gone` nothing is known.
+    func changes(
+        since backup: String, offset: UInt64, length: UInt64, limit: Int
+    ) -> [ChangedExtent]? {
+        guard backup != "gone" else { return nil }
+        return export.extents(offset: offset, length: length, limit: limit)
+            .map { ChangedExtent(length: $0.length, isChanged: !$0.isHole) }
+    }
 }
 
 /// A catalogue of named exports.

@@ -31,8 +31,8 @@ struct NegotiationAgreementTests {
     @Test("base:allocation counts only for the export that it was selected for")
     func contextOfExport() {
         let set = Message.option(.setMetaContext, Message.contexts("v", ["base:allocation"]))
-        #expect(terms(after: structured + set)?.allocationContext == true)
-        #expect(terms(after: structured + set, name: "w")?.allocationContext == false)
+        #expect(terms(after: structured + set)?.contexts.map(\.identifier) == [1])
+        #expect(terms(after: structured + set, name: "w")?.contexts.isEmpty == true)
     }
 
     @Test("a later SET_META_CONTEXT replaces an earlier one, even when it is invalid")
@@ -40,9 +40,9 @@ struct NegotiationAgreementTests {
         let set = Message.option(.setMetaContext, Message.contexts("v", ["base:allocation"]))
         let none = Message.option(.setMetaContext, Message.contexts("v", []))
         let invalid = Message.option(.setMetaContext, [1, 2, 3])
-        #expect(terms(after: structured + set + none)?.allocationContext == false)
-        #expect(terms(after: structured + set + invalid)?.allocationContext == false)
-        #expect(terms(after: structured + invalid + set)?.allocationContext == true)
+        #expect(terms(after: structured + set + none)?.contexts.isEmpty == true)
+        #expect(terms(after: structured + set + invalid)?.contexts.isEmpty == true)
+        #expect(terms(after: structured + invalid + set)?.contexts.map(\.identifier) == [1])
     }
 
     @Test("contexts without structured replies are invalid", arguments: [9, 10])
@@ -70,6 +70,58 @@ struct NegotiationAgreementTests {
             let reply = [machine.looked(someShape)].firstReply
             #expect(reply == (isTold ? .metaContext : .acknowledge), "\(option) \(queries)")
         }
+    }
+
+    @Test("the changes since each backup of an export can be listed and selected, no others")
+    func changeContexts() {
+        var shape = someShape
+        shape.changeBases = ["1795226400", "1795226401"]
+        let prefix = "stillpoint:changed-since:"
+        let cases: [(OptionCode, [String], [String])] = [
+            (
+                .listMetaContext, [],
+                ["base:allocation", prefix + "1795226400", prefix + "1795226401"]
+            ),
+            (.listMetaContext, ["stillpoint:"], [prefix + "1795226400", prefix + "1795226401"]),
+            (.listMetaContext, [prefix], [prefix + "1795226400", prefix + "1795226401"]),
+            (.setMetaContext, [prefix], []),
+            (.setMetaContext, [prefix + "1795226401"], [prefix + "1795226401"]),
+            (
+                .setMetaContext, [prefix + "1795226400", prefix + "1", "base:allocation"],
+                ["base:allocation", prefix + "1795226400"]
+            ),
+        ]
+        for (option, queries, wanted) in cases {
+            var machine = Negotiation.begun()
+            _ = machine.feed(structured)
+            _ = machine.feed(Message.option(option, Message.contexts("v", queries)))
+            guard case .send(let bytes) = machine.looked(shape) else {
+                Issue.record("no answer to \(option) \(queries)")
+                continue
+            }
+            let told = String(decoding: bytes, as: UTF8.self)
+            for name in ["base:allocation", prefix + "1795226400", prefix + "1795226401"] {
+                #expect(
+                    told.contains(name) == wanted.contains(name), "\(option) \(queries) \(name)")
+            }
+        }
+    }
+
+    @Test("no more contexts are selected than a reply has room for")
+    func mostContexts() {
+        var shape = someShape
+        shape.changeBases = (0..<20).map { "17952264\($0 + 10)" }
+        var machine = Negotiation.begun()
+        _ = machine.feed(structured)
+        let queries = shape.changeBases.map { "stillpoint:changed-since:" + $0 }
+        _ = machine.feed(Message.option(.setMetaContext, Message.contexts("v", queries)))
+        _ = machine.looked(shape)
+        _ = machine.feed(Message.go("v"))
+        guard case .enter(_, let terms) = machine.opened(.success(shape)) else {
+            Issue.record("the export was not entered")
+            return
+        }
+        #expect(terms.contexts.map(\.identifier) == (1...8).map { UInt32($0) })
     }
 
     @Test("contexts of an unknown export are refused")

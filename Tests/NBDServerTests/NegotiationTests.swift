@@ -56,7 +56,7 @@ struct NegotiationTests {
                 + Message.reply(.go, .information, [0, 2] + Array("a volume".utf8))
                 + Message.reply(.go, .information, [0, 3] + sizes)
                 + Message.reply(.go, .acknowledge))
-        #expect(terms.capacity == 1 << 20 && !terms.structuredReplies && !terms.allocationContext)
+        #expect(terms.capacity == 1 << 20 && !terms.structuredReplies && terms.contexts.isEmpty)
     }
 
     @Test("GO of an unknown export is refused and negotiation goes on")

@@ -12,7 +12,8 @@ struct TransmissionTests {
     ) -> TransmissionTerms {
         TransmissionTerms(
             capacity: Self.capacity, isReadOnly: readOnly, holeSize: holeSize,
-            structuredReplies: structured, allocationContext: context)
+            structuredReplies: structured,
+            contexts: context ? [SelectedContext(context: .allocation, identifier: 1)] : [])
     }
 
     private func step(
@@ -298,8 +299,9 @@ struct StatusExtentsTests {
     private func clip(
         _ extents: [(UInt64, Bool)], to length: UInt32, limit: Int = 100
     ) -> [[UInt32]] {
-        let extents = extents.map { BlockExtent(length: $0.0, isHole: $0.1) }
-        return StatusExtents.clip(extents, to: length, limit: limit).map { [$0.length, $0.status] }
+        let extents = extents.map { (length: $0.0, status: $0.1 ? UInt32(3) : 0) }
+        return StatusExtents.clip(extents, to: length, limit: limit, otherwise: 0)
+            .map { [$0.length, $0.status] }
     }
 
     @Test("extents are cut at the end of the range, empty ones dropped, equal neighbours joined")

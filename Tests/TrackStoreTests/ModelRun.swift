@@ -370,6 +370,7 @@ final class ModelRun {
             for point in volume.points {
                 let view = try store.open(.point(volume: name, tag: point.tag))
                 try compare(view, point.content, what)
+                try compareChanges(of: device, name, point, what)
             }
         }
     }
@@ -389,6 +390,34 @@ final class ModelRun {
         throw Difference(
             description: "after \(what), \(device.view) differs first at \(place): "
                 + "track \(place / 65_536), block \(place % 65_536 / 4096)")
+    }
+
+    /// What differs has changed, and what has not been written has not.
+    private func compareChanges(
+        of device: OpenDevice, _ name: String, _ point: NaiveModel.Point, _ what: String
+    ) throws {
+        guard let now = model.volumes[name]?.content, !now.isEmpty else { return }
+        let pieces = try channels[0].changes(
+            of: device, since: point.tag, offset: 0, length: UInt64(now.count), limit: .max)
+        var offset = 0
+        for piece in pieces {
+            let end = offset + Int(piece.length)
+            for start in stride(from: offset, to: end, by: 4096) {
+                let block = start..<min(start + 4096, now.count)
+                let isNew = block.upperBound > point.content.count
+                let differs = isNew || now[block] != point.content[block]
+                let isWritten = isNew || point.written.contains(start / 4096)
+                guard piece.isChanged ? isWritten : !differs else {
+                    throw Difference(
+                        description: "after \(what), block \(start / 4096) of \(name) is told as "
+                            + "\(piece.isChanged ? "changed" : "unchanged") since \(point.tag)")
+                }
+            }
+            offset = end
+        }
+        guard offset == now.count else {
+            throw Difference(description: "after \(what), the changes of \(name) end at \(offset)")
+        }
     }
 
     private func takeRolledOff() {
