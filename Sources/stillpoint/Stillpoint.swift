@@ -13,7 +13,7 @@ struct Stillpoint: AsyncParsableCommand {
 
               stillpoint check                          is everything in place?
               stillpoint worker                         run
-              stillpoint send CreateVolumes box1 --parameter 'volumes=[{"id":"0100","capacity":"1GiB","safeguardedMultiplier":4}]'
+              stillpoint send DescribeStorage box1      which volumes are there?
               stillpoint show                           where does every session stand?
               stillpoint watch                          what happens?
 

@@ -128,13 +128,16 @@ struct ProgressDisplay {
     private let isTerminal = Console.isTerminal
     private var text = ProgressText(painter: Console.painter)
     private var last: String?
+    private var percent = 0
 
     /// A display; a silent one shows nothing.
     init(isSilent: Bool) { self.isSilent = isSilent }
 
-    /// Shows how far it is.
+    /// Shows how far it is. An event can be older than the answer that was shown last: a copy does not
+    /// go backwards.
     mutating func show(_ reading: CopyReading, at time: Timestamp?) {
-        guard !isSilent else { return }
+        guard !isSilent, reading.percent >= percent else { return }
+        percent = reading.percent
         if isTerminal {
             let bar = text.bar(reading, columns: Console.columns)
             guard bar != last else { return }

@@ -20,7 +20,8 @@ struct SendCommand: AsyncParsableCommand {
 
     @Option(
         name: [.customLong("parameter"), .customShort("p")], parsing: .singleValue,
-        help: ArgumentHelp("A parameter; repeat for more. See below.", valueName: "name=value"))
+        help: ArgumentHelp(
+            "A parameter; repeat for more. See PARAMETERS above.", valueName: "name=value"))
     var parameters: [String] = []
 
     @Option(

@@ -22,10 +22,15 @@ enum MetricsPage {
         page.sample("stillpoint_commit_retries_total", reading.commitRetries)
         page.family(
             "stillpoint_broker_connected", "gauge", "1 while a channel to the broker is open.")
+        let uses = [("consume", vitals.consuming()), ("publish", vitals.publishing())]
+        for (use, health) in uses {
+            page.sample("stillpoint_broker_connected", health.connected ? 1 : 0, ["use": use])
+        }
         page.family(
             "stillpoint_broker_connections_total", "counter", "Connections opened to the broker.")
-        broker("consume", vitals.consuming(), on: &page)
-        broker("publish", vitals.publishing(), on: &page)
+        for (use, health) in uses {
+            page.sample("stillpoint_broker_connections_total", health.connections, ["use": use])
+        }
         for hosts in vitals.hosts() { nbd(hosts, on: &page) }
         return page.text
     }
@@ -53,11 +58,6 @@ enum MetricsPage {
         page.sample("\(duration)_bucket", sum, ["le": "+Inf"])
         page.line("\(duration)_sum \(Double(reading.durationMilliseconds) / 1000)")
         page.sample("\(duration)_count", sum)
-    }
-
-    private static func broker(_ use: String, _ health: BrokerHealth, on page: inout Page) {
-        page.sample("stillpoint_broker_connected", health.connected ? 1 : 0, ["use": use])
-        page.sample("stillpoint_broker_connections_total", health.connections, ["use": use])
     }
 }
 
