@@ -58,7 +58,10 @@ extension HostChannel {
             throw TrackStoreError(
                 .unknownPoint, "the volume has no point '\(tag)' before this", place: volume.name)
         }
-        let known = Geometry.blocks(covering: base.capacity)
+        // The last block of a volume that has grown since may have been inside in part only.
+        let known =
+            base.capacity == device.capacity
+            ? Geometry.blocks(covering: base.capacity) : Int(base.capacity) / Geometry.block
         var found: [SavedEntry] = []
         var track = Int(pieces.position) / Geometry.track
         let last = min((Int(pieces.end) - 1) / Geometry.track, track + Self.mostTracks - 1)

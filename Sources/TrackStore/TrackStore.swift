@@ -197,6 +197,10 @@ final class StoreLock: Sendable {
 
     func release() {
         let descriptor = file.exchange(-1, ordering: .acquiringAndReleasing)
-        if descriptor >= 0 { Glibc.close(descriptor) }
+        guard descriptor >= 0 else { return }
+        // A child process that has just been forked may hold the file open until it runs its program;
+        // the lock must not wait for that.
+        flock(descriptor, LOCK_UN)
+        Glibc.close(descriptor)
     }
 }
