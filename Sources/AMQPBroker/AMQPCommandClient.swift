@@ -101,7 +101,10 @@ private struct Wait {
 
     func overdue(_ confirmTimeout: Duration, _ limit: Duration?) -> BrokerError {
         guard !confirmed else {
-            return BrokerError(.timedOut, "no reply within \(limit ?? .zero)", at: place)
+            return BrokerError(
+                .timedOut,
+                "no reply within \(limit ?? .zero): is a worker running? The command waits in its queue",
+                at: place)
         }
         let why = blocked.map { " (the broker takes no messages: \($0))" } ?? ""
         return BrokerError(.timedOut, "no confirm within \(confirmTimeout)\(why)", at: place)

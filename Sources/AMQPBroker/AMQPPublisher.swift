@@ -11,7 +11,7 @@ import Synchronization
 /// by itself, but when it writes again after the stream has got a new leader (as after a restart of
 /// the broker) it numbers by the channel's publishes, and takes what then seems to come twice for a
 /// repeat: it confirms it and drops it. The two numbers agree on a channel whose every message goes to
-/// the stream, as every event does.
+/// the stream, as every event does. For the time before a new leader is there, see `PublishBook`.
 ///
 /// Calls may overlap; their messages go out in the order of the calls, those to exchanges and the
 /// replies each among themselves. Each call is answered by its deadline at the latest. A failure also

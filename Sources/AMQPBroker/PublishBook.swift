@@ -40,6 +40,9 @@ struct PublishBook<Ticket> {
     private static var refused: String { "the broker did not take it (basic.nack)" }
 
     private let window: Int
+    private let probes: Bool
+    /// On a new connection, until the broker has confirmed something on it: one message at a time.
+    private var isProbing: Bool
     private var calls = FIFO<Call?>()
     private var firstCall: UInt64 = 0
     private var sendCursor: UInt64 = 0
@@ -48,9 +51,16 @@ struct PublishBook<Ticket> {
     /// The newest run in which a message failed: nothing more of it, and of earlier ones, is sent.
     private var broken: UInt64?
 
-    /// `window` is how many messages may be on the way without a confirm.
-    init(window: Int) {
+    /// `window` is how many messages may be on the way without a confirm; with `probes`, the first
+    /// message of each connection goes alone.
+    ///
+    /// A broker that has just come back takes messages before its streams are led again. RabbitMQ 3.10
+    /// keeps those for the leader that comes, and may write later ones before them; one alone has
+    /// nothing to be overtaken by, and once it is confirmed there is a leader.
+    init(window: Int, probes: Bool = false) {
         self.window = window
+        self.probes = probes
+        isProbing = probes
     }
 
     /// True where no call is unanswered.
@@ -60,7 +70,7 @@ struct PublishBook<Ticket> {
     var deadline: Moment? { calls.first.flatMap { $0 }?.deadline }
 
     /// True where a message waits that the window has room for.
-    var canSend: Bool { ledger.outstanding < window && hasUnsent }
+    var canSend: Bool { ledger.outstanding < (isProbing ? 1 : window) && hasUnsent }
 
     private var hasUnsent: Bool { sendCursor < firstCall + UInt64(calls.count) }
 
@@ -115,6 +125,7 @@ struct PublishBook<Ticket> {
 
     /// The broker's answer: `accepted` is an ack, else a nack.
     mutating func confirm(_ sequence: UInt64, multiple: Bool, accepted: Bool) {
+        if accepted { isProbing = false }
         for entry in ledger.settle(sequence, multiple: multiple) {
             guard accepted else {
                 give(.rejected, to: entry)
@@ -150,6 +161,7 @@ struct PublishBook<Ticket> {
     mutating func lost(reason: String, culprit: ((OutgoingMessage) -> PublishVerdict?)? = nil) {
         if let culprit { blame(culprit) }
         ledger = ConfirmLedger()
+        isProbing = probes
         failCalls(through: firstCall + UInt64(calls.count), reason: reason)
     }
 

@@ -52,7 +52,7 @@ final class PublisherLoop: Sendable {
         health = HealthBoard(changed: healthChanged)
         wakeUp = try WakeUp()
         watchWakeUp = try WakeUp()
-        state = Mutex(State(book: PublishBook(window: window)))
+        state = Mutex(State(book: PublishBook(window: window, probes: true)))
         try BrokerThread.start("amqp publish") { [self] in run() }
         do throws(BrokerError) {
             try BrokerThread.start("amqp watch") { [self] in watch() }

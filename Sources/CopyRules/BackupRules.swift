@@ -13,7 +13,9 @@ extension CopyRules {
                 remedy: "AddCopySets \(session.name)."))
         for h1 in session.copySets.map(\.h1) {
             guard let volume = facts.storage.volumes[h1] else {
-                ladder.require(false, Reasons.unknownVolume(h1, role: "H1", in: facts.storage))
+                ladder.require(
+                    false,
+                    Reasons.missingVolume(h1, role: "H1", of: session, in: facts.storage))
                 continue
             }
             ladder.require(

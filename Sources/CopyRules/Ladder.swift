@@ -52,6 +52,18 @@ enum Reasons {
             remedy: "CreateVolumes \(volume.local) on \(volume.storage).")
     }
 
+    /// A volume of a copy set is not there. It cannot have been deleted, so its storage is not: to make
+    /// it anew would bury what the real one holds.
+    static func missingVolume(
+        _ volume: VolumeID, role: String, of session: Session, in report: StorageReport
+    ) -> Refusal {
+        var refusal = unknownVolume(volume, role: role, in: report)
+        refusal.remedy =
+            "Mount or restore the directory of storage system \(volume.storage), and start the worker "
+            + "again, or RefreshStates \(session.name)."
+        return refusal
+    }
+
     static func unknownBackup(_ id: BackupID, in session: Session) -> Refusal {
         let known = session.backups.suffix(5).map { $0.id.description }
         return Refusal(

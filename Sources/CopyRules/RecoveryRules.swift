@@ -56,7 +56,8 @@ extension CopyRules {
             return ladder.reasons
         }
         guard let target = report.volumes[r1] else {
-            ladder.require(false, Reasons.unknownVolume(r1, role: "R1", in: report))
+            ladder.require(
+                false, Reasons.missingVolume(r1, role: "R1", of: session, in: report))
             return ladder.reasons
         }
         let point = report.volumes[set.h1]?.points.first { $0.tag == backup?.tag }

@@ -29,7 +29,7 @@ extension CopyRules {
         let volumes = Dictionary(
             inventory.map { ($0.volume.local, $0) }, uniquingKeysWith: { first, _ in first })
         switch envelope.command {
-        case .createVolumes(let asked): return create(asked, system, volumes, ladder)
+        case .createVolumes(let asked): return create(asked, system, volumes, facts, ladder)
         case .deleteVolumes(let asked): return delete(asked, system, volumes, facts, ladder)
         case .expandVolumes(let asked): return expand(asked, system, volumes, ladder)
         case .setSafeguardedCapacity(let asked): return safeguard(asked, system, volumes, ladder)
@@ -43,10 +43,22 @@ extension CopyRules {
 
     private static func create(
         _ asked: [VolumeSpecification], _ system: SubjectName,
-        _ volumes: [LocalVolumeID: VolumeReport], _ ladder: Ladder
+        _ volumes: [LocalVolumeID: VolumeReport], _ facts: Facts, _ ladder: Ladder
     ) -> Decision {
         var ladder = ladder
         for volume in asked {
+            // One that a session has and the storage has not: the storage is not there. A new volume
+            // would be taken for the old one, and everything that the old one holds for lost.
+            let name = VolumeID(storage: system, local: volume.id)
+            let users = facts.sessionsUsing[name, default: []].sorted().map(\.text)
+            ladder.require(
+                volumes[volume.id] != nil || users.isEmpty,
+                Refusal(
+                    .volumeInUse,
+                    "\(name) belongs to \(users.joined(separator: ", ")), and its storage is not there.",
+                    subject: name.description,
+                    remedy: "Mount or restore the directory of \(system). If it is lost for good, "
+                        + "RemoveCopySets \(name) with keepOnStorage first."))
             ladder.require(
                 volumes[volume.id] == nil,
                 Refusal(

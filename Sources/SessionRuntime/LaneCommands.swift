@@ -105,6 +105,13 @@ extension Lane {
         return Set(ids.map { VolumeID(storage: name, local: $0) })
     }
 
+    private func volumesToMakeOrDelete(_ envelope: CommandEnvelope) -> [VolumeID] {
+        if case .createVolumes(let asked) = envelope.command {
+            return asked.map { VolumeID(storage: name, local: $0.id) }
+        }
+        return Array(volumesToDelete(envelope))
+    }
+
     /// Gathers the facts, then decides: no `await` stands between the session and its decision, since
     /// this lane alone changes the session and is waiting here.
     private func decide(_ envelope: CommandEnvelope) async throws(StorageFailure) -> Decision {
@@ -150,7 +157,7 @@ extension Lane {
         let inventory = try await services.storage.inventory(of: name)
         var facts = Facts(now: services.clock.now())
         if inventory == nil { facts.storage = try await services.storage.report(on: []) }
-        facts.sessionsUsing = services.registry.users(of: Array(volumesToDelete(envelope)))
+        facts.sessionsUsing = services.registry.users(of: volumesToMakeOrDelete(envelope))
         return CopyRules.decideStorage(envelope, inventory: inventory, facts: facts)
     }
 

@@ -65,6 +65,14 @@ extension Lane {
                     guard await commit(next, Telling()) else { return }
                 }
             }
+            if let unseen = session?.unseen, !unseen.isEmpty {
+                services.log.warning(
+                    "volumes of a session are not there: is their storage mounted and configured?",
+                    metadata: [
+                        "session": "\(name)",
+                        "volumes": "\(unseen.prefix(8).map(\.description).joined(separator: ", "))",
+                    ])
+            }
             await payOwed(cause: nil)
         } catch {
             services.log.error(

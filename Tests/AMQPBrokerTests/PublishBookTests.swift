@@ -75,6 +75,23 @@ struct PublishBookTests {
         #expect(next.map(\.sequence) == [1], "a new channel counts anew")
     }
 
+    @Test("on each connection one message goes first, and the rest once it is confirmed")
+    func probing() {
+        var book = PublishBook<Int>(window: 100, probes: true)
+        book.accept([message("a"), message("b"), message("c")], ticket: 1, deadline: start)
+        #expect(book.take(atMost: 9, bytes: .max).map(\.message.properties.messageID) == ["a"])
+        #expect(!book.canSend)
+        book.confirm(1, multiple: false, accepted: false)
+        #expect(book.take(atMost: 9, bytes: .max).map(\.message.properties.messageID) == ["b"])
+        book.confirm(2, multiple: false, accepted: true)
+        book.accept([message("d")], ticket: 2, deadline: start)
+        #expect(
+            book.take(atMost: 9, bytes: .max).map(\.message.properties.messageID) == ["c", "d"])
+        book.lost(reason: "gone")
+        book.accept([message("e"), message("f")], ticket: 3, deadline: start)
+        #expect(book.take(atMost: 9, bytes: .max).map(\.message.properties.messageID) == ["e"])
+    }
+
     @Test("after a failure nothing more of its run is sent, however soon it comes")
     func brokenRun() {
         var book = book()

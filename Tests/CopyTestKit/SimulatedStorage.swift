@@ -55,6 +55,11 @@ public final class SimulatedStorage: StoragePort {
         reader?.resume(returning: fact)
     }
 
+    /// Is without a volume from now on, as a directory that is not mounted.
+    public func remove(_ volume: VolumeID) {
+        state.withLock { $0.volumes[volume] = nil }
+    }
+
     /// Loses points, as roll-off does.
     public func lose(_ tag: PointTag, on volume: VolumeID) {
         state.withLock { $0.volumes[volume]?.points.removeAll { $0.tag == tag } }

@@ -113,6 +113,27 @@ struct LifeTests {
         try expectGapless(world)
     }
 
+    @Test("a volume that a session has and the storage has not cannot be made anew")
+    func burying() async throws {
+        let world = Harness()
+        for command in Life.commands.prefix(3) { world.send(command) }
+        try await world.run()
+        world.storage.remove(VolumeID("box1:0100")!)
+        world.send(#"{"id":"b","command":"Backup","session":"payroll"}"#)
+        world.send(
+            #"{"id":"v","command":"CreateVolumes","storage":"box1","parameters":{"volumes":[{"id":"0100","capacity":"1MiB"}]}}"#,
+            replyTo: "answers")
+        try await world.run()
+        #expect(
+            try world.replies("answers").first?["refusals"]?[0]?["code"]?.text == "volume-in-use")
+        let refused = try #require(try world.outcomes("b").first)
+        #expect(refused["refusals"]?[0]?["remedy"]?.text?.contains("Mount") == true)
+        let last = try world.events()["payroll"]!.last {
+            $0["type"]?.text == "stillpoint.session.changed"
+        }
+        #expect(last?["data"]?["status"]?.text == "Unknown")
+    }
+
     @Test("adding a copy set and deleting its volume cannot both succeed")
     func addAgainstDelete() async throws {
         let world = Harness()

@@ -42,7 +42,7 @@ struct CheckCommand: AsyncParsableCommand {
             return [
                 Finding(
                     .failed, "configuration", "\(error)",
-                    remedy: "correct the named key; README.md lists all of them")
+                    remedy: "correct the named key; deploy/stillpoint.yaml has all of them")
             ]
         }
         var findings = [Finding(.ok, "configuration", "can be read")]
