@@ -232,7 +232,8 @@ extension LiveTests {
         func verify(tcp: Bool) throws {
             let live = try live(tcp: tcp)
             let (status, text) = try live.run(
-                .fio, "--name=verify", "--ioengine=nbd", "--uri=\(live.uri())", "--size=16m",
+                .fio, "--name=verify", "--verify_state_save=0", "--ioengine=nbd",
+                "--uri=\(live.uri())", "--size=16m",
                 "--rw=randwrite", "--bsrange=512-64k", "--bs_unaligned", "--iodepth=16",
                 "--verify=crc32c", "--verify_fatal=1", "--verify_backlog=64", "--fsync=32",
                 "--randseed=5")

@@ -177,7 +177,8 @@ extension LiveTests {
             let live = try live()
             try live.takePoint(Self.tag)
             let (status, text) = try live.run(
-                .fio, "--name=verify", "--ioengine=nbd", "--uri=\(live.uri("box1:0100"))",
+                .fio, "--name=verify", "--verify_state_save=0", "--ioengine=nbd",
+                "--uri=\(live.uri("box1:0100"))",
                 "--size=8m", "--rw=randwrite", "--bsrange=512-64k", "--bs_unaligned",
                 "--iodepth=16", "--verify=crc32c", "--verify_fatal=1", "--verify_backlog=64",
                 "--fsync=32", "--randseed=5")
