@@ -43,6 +43,8 @@ struct PublishBook<Ticket> {
     private let probes: Bool
     /// On a new connection, until the broker has confirmed something on it: one message at a time.
     private var isProbing: Bool
+    /// False while even a confirm does not tell that the next message will not be overtaken.
+    var isCalm = true
     private var calls = FIFO<Call?>()
     private var firstCall: UInt64 = 0
     private var sendCursor: UInt64 = 0
@@ -54,9 +56,10 @@ struct PublishBook<Ticket> {
     /// `window` is how many messages may be on the way without a confirm; with `probes`, the first
     /// message of each connection goes alone.
     ///
-    /// A broker that has just come back takes messages before its streams are led again. RabbitMQ 3.10
-    /// keeps those for the leader that comes, and may write later ones before them; one alone has
-    /// nothing to be overtaken by, and once it is confirmed there is a leader.
+    /// A broker that has just come back takes messages before its streams are led again, and may change
+    /// their leader once more soon after. RabbitMQ 3.10 keeps those that the last leader did not write
+    /// for the next one, and may write later ones before them; one alone has nothing to be overtaken
+    /// by.
     init(window: Int, probes: Bool = false) {
         self.window = window
         self.probes = probes
@@ -125,7 +128,7 @@ struct PublishBook<Ticket> {
 
     /// The broker's answer: `accepted` is an ack, else a nack.
     mutating func confirm(_ sequence: UInt64, multiple: Bool, accepted: Bool) {
-        if accepted { isProbing = false }
+        if accepted, isCalm { isProbing = false }
         for entry in ledger.settle(sequence, multiple: multiple) {
             guard accepted else {
                 give(.rejected, to: entry)

@@ -28,6 +28,10 @@ final class PublisherLoop: Sendable {
     /// Messages and bytes of one batch: small enough to look at the broker's words in between.
     private static let batch = (messages: 128, bytes: 128 * 1024)
 
+    /// So long after a connection was opened anew, one message at a time is published: some 500 a
+    /// second.
+    private static let unrest: Duration = .seconds(10)
+
     let health: HealthBoard
     private let endpoint: BrokerEndpoint
     private let name: String
@@ -135,10 +139,15 @@ final class PublisherLoop: Sendable {
         try connection.selectConfirms()
         killSwitch.arm(connection.descriptor)
         defer { killSwitch.disarm() }
-        _ = health.opened()
+        // A connection after a loss: the broker may have been restarted.
+        let calmAt = health.opened() > 1 ? Moment.now + Self.unrest : nil
+        state.withLock { $0.book.isCalm = calmAt == nil }
         firstAttempt.done(nil)
         do throws(BrokerError) {
-            while !isDone() { try turn(&connection) }
+            while !isDone() {
+                if let calmAt, calmAt <= Moment.now { state.withLock { $0.book.isCalm = true } }
+                try turn(&connection)
+            }
         } catch {
             lost(error)
             throw error
