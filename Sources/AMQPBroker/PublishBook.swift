@@ -128,13 +128,13 @@ struct PublishBook<Ticket> {
 
     /// The broker's answer: `accepted` is an ack, else a nack.
     mutating func confirm(_ sequence: UInt64, multiple: Bool, accepted: Bool) {
-        if accepted, isCalm { isProbing = false }
         for entry in ledger.settle(sequence, multiple: multiple) {
             guard accepted else {
                 give(.rejected, to: entry)
                 continue
             }
-            give(.confirmed, to: entry)
+            // An acknowledgement behind a return says nothing.
+            if give(.confirmed, to: entry), isCalm { isProbing = false }
         }
         failUnsent(reason: Self.refused)
         trim()
@@ -153,7 +153,13 @@ struct PublishBook<Ticket> {
                 && Self.isSame(call.messages[entry.index], returned)
         }
         guard let entry else { return }
+        let run = calls[Int(entry.call - firstCall)]?.run
         give(.returned(code: code, text: text), to: entry)
+        // A broker that has just come back may not know its queues yet: what follows would be taken.
+        if isProbing || !isCalm, !returned.exchange.isEmpty {
+            breakRun(run)
+            failUnsent(reason: "an earlier message was returned")
+        }
         trim()
     }
 
@@ -197,16 +203,21 @@ struct PublishBook<Ticket> {
 
     private func sendCall(_ position: Int) -> UInt64 { firstCall + UInt64(position) }
 
-    private mutating func give(_ verdict: PublishVerdict, to entry: Entry) {
-        guard entry.call >= firstCall else { return }
+    /// False where the message had its verdict already.
+    @discardableResult
+    private mutating func give(_ verdict: PublishVerdict, to entry: Entry) -> Bool {
+        guard entry.call >= firstCall else { return false }
         let position = Int(entry.call - firstCall)
-        guard calls[position] != nil, calls[position]!.verdicts[entry.index] == nil else { return }
+        guard calls[position] != nil, calls[position]!.verdicts[entry.index] == nil else {
+            return false
+        }
         calls[position]!.verdicts[entry.index] = verdict
         if breaksRun(verdict, of: calls[position]!.messages[entry.index]) {
             breakRun(calls[position]!.run)
         }
         calls[position]!.open -= 1
         if calls[position]!.open == 0 { finish(position) }
+        return true
     }
 
     private mutating func fail(_ position: Int, reason: String) {

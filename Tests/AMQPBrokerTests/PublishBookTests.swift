@@ -97,6 +97,21 @@ struct PublishBookTests {
         }
     }
 
+    @Test("what a broker returns that has just come back stops the rest of its run")
+    func returnedEarly() {
+        var book = PublishBook<Int>(window: 100, probes: true)
+        let messages = [message("a"), message("b")]
+        book.accept(messages, in: PublishRun(1), ticket: 1, deadline: start)
+        _ = book.take(atMost: 9, bytes: .max)
+        book.returned(messages[0], code: 312, text: "NO_ROUTE")
+        book.confirm(1, multiple: false, accepted: true)
+        let settled = book.takeSettled()
+        #expect(settled.map(\.ticket) == [1])
+        #expect(settled.first?.verdicts.first == .returned(code: 312, text: "NO_ROUTE"))
+        book.accept(messages, in: PublishRun(2), ticket: 2, deadline: start)
+        #expect(book.take(atMost: 9, bytes: .max).map(\.message.properties.messageID) == ["a"])
+    }
+
     @Test("after a failure nothing more of its run is sent, however soon it comes")
     func brokenRun() {
         var book = book()
