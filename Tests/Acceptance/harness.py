@@ -139,7 +139,10 @@ class Worker:
         self.wait_ready(seconds)
 
     def wait_ready(self, seconds=30):
-        wait_until(self.is_ready, seconds, "/readyz says 200")
+        try:
+            wait_until(self.is_ready, seconds, "/readyz says 200")
+        except TooLate as late:
+            raise TooLate(f"{late}; it says {self.page('readyz')}\n{self.tail()}") from late
 
     def wait_unready(self, seconds=30):
         wait_until(lambda: self.page("readyz")[0] == 503, seconds, "/readyz says 503")
