@@ -90,7 +90,7 @@ extension StorageFailure {
         switch code {
         case .unknownVolume: .unknownVolume
         case .volumeExists: .volumeExists
-        case .volumeInUse, .targetHasPoints, .tracksPending: .volumeInUse
+        case .volumeInUse, .tracksPending, .tooManyTargets, .reverseUnderWay: .volumeInUse
         case .wouldShrink: .volumeWouldShrink
         case .unknownPoint: .unknownBackup
         case .pointInUse: .backupInUse
@@ -112,9 +112,10 @@ extension StorageFailure {
         case .closed: "Wait until the worker has started again, and send the command again."
         case .unknownVolume, .noRelationship, .unknownPoint: "RefreshStates, then send it again."
         case .volumeExists, .wouldShrink, .invalidArgument: "DescribeStorage shows what is there."
-        case .volumeInUse, .targetHasPoints, .pointInUse, .pointExists, .relationshipExists:
+        case .volumeInUse, .tooManyTargets, .pointInUse, .pointExists, .relationshipExists:
             "Terminate what uses it, or RefreshStates to find it."
         case .tracksPending: "InitiateBackgroundCopy, and wait until it is done."
+        case .reverseUnderWay: "Wait until the background copy is done."
         case .noSafeguardedCapacity: "SetSafeguardedCapacity for the volume."
         case .targetSmaller: "ExpandVolumes for the target."
         case .cycle: "Give another target."

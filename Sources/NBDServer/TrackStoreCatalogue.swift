@@ -128,7 +128,8 @@ extension ExportRefusal {
         case .unknownVolume, .unknownPoint, .invalidArgument: self = .unknown
         case .inUse, .closed, .volumeExists, .volumeInUse, .wouldShrink, .pointExists, .pointInUse,
             .noSafeguardedCapacity, .instantInProgress, .noInstant, .targetSmaller,
-            .targetHasPoints, .relationshipExists, .cycle, .noRelationship, .tracksPending,
+            .relationshipExists, .cycle, .noRelationship, .tracksPending, .tooManyTargets,
+            .reverseUnderWay,
             .noSpace, .damaged, .inputOutput:
             self = .unavailable(error.message)
         }

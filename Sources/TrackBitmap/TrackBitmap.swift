@@ -197,3 +197,45 @@ extension TrackBitmap {
         return Page(bitPattern: current) ?? fresh
     }
 }
+
+// Whole sets at once, a word at a time.
+extension TrackBitmap {
+    /// Puts in every track that is in `other`, as far as this set reaches.
+    public func formUnion(_ other: TrackBitmap) {
+        for page in 0..<min(pageCount, other.pageCount) {
+            let theirs = other.existingPage(page)
+            guard theirs != nil || other.startsFull else { continue }
+            for word in 0..<Self.wordsPerPage {
+                let bits =
+                    theirs.map { $0[word].load(ordering: .acquiring) }
+                    ?? other.initialWord(page: page, word: word, full: true)
+                insert(bits, page: page, word: word)
+            }
+        }
+    }
+
+    /// Puts in the tracks of a range, as far as this set reaches.
+    public func insert(_ tracks: Range<Int>) {
+        var track = max(tracks.lowerBound, 0)
+        let end = min(tracks.upperBound, count)
+        while track < end {
+            let next = min((track / 64 + 1) * 64, end)
+            let length = UInt64(next - track)
+            let run: UInt64 = length == 64 ? .max : (UInt64(1) << length) - 1
+            let bits = run << UInt64(track % 64)
+            insert(bits, page: track / Self.pageTracks, word: track % Self.pageTracks / 64)
+            track = next
+        }
+    }
+
+    private func insert(_ bits: UInt64, page index: Int, word: Int) {
+        let inside = bits & initialWord(page: index, word: word, full: true)
+        guard inside != 0 else { return }
+        let page = ownPage(index)
+        let before = page[word].bitwiseOr(inside, ordering: .acquiringAndReleasing).oldValue
+        let added = inside & ~before
+        guard added != 0 else { return }
+        page[Self.wordsPerPage].store(1, ordering: .releasing)
+        members.add(added.nonzeroBitCount, ordering: .acquiringAndReleasing)
+    }
+}

@@ -5,9 +5,9 @@ import TrackBitmap
 /// Fills targets with the tracks that they do not hold yet, and sees to it that a relationship
 /// whose last track has come over counts as drained only once that is durable.
 ///
-/// A copy changes no volume's content, so it saves nothing. It takes the tracks it copies as a
-/// host's write would, so the two exclude each other track by track. Relationships take turns, a
-/// run of tracks each.
+/// Relationships take turns, a run of tracks each, as far as their rates and the store's allow.
+/// Each goes on where it was, so that it reads and writes in order. A copy takes the tracks it copies
+/// as a host's write would, so the two exclude each other track by track.
 final class BackgroundCopier: Sendable {
     private struct Work {
         var relationships: [Relationship] = []
@@ -16,25 +16,23 @@ final class BackgroundCopier: Sendable {
         var isAwake = true
     }
 
-    private let catalogue: Catalogue
-    private let index: SavedIndex
-    private let stamps: Stamps
-    private let epochs: Epochs
-    private let makeIO: BlockIOFactory
-    private let tell: @Sendable (TrackStoreFact) -> Void
-    private let work = Monitor(Work())
-
-    init(
-        catalogue: Catalogue, index: SavedIndex, stamps: Stamps, epochs: Epochs,
-        makeIO: @escaping BlockIOFactory, tell: @escaping @Sendable (TrackStoreFact) -> Void
-    ) {
-        self.catalogue = catalogue
-        self.index = index
-        self.stamps = stamps
-        self.epochs = epochs
-        self.makeIO = makeIO
-        self.tell = tell
+    /// What the copier's thread remembers of a relationship.
+    private struct Progress {
+        var next = 0
+        var told: Int64
+        var persisted: Int64
     }
+
+    private let parts: StoreParts
+    private let work = Monitor(Work())
+    /// All copies together, MiB a second; 0 = no limit.
+    let rateMiBps = Atomic<UInt32>(0)
+
+    /// Milliseconds after which the bits of a copy under way are made durable.
+    private static let persistEvery: Int64 = 2000
+    private static let tellEvery: Int64 = 500
+
+    init(parts: StoreParts) { self.parts = parts }
 
     /// All relationships there are.
     func relationships() -> [Relationship] { work.withLock { $0.relationships } }
@@ -43,8 +41,10 @@ final class BackgroundCopier: Sendable {
         work.withLock { $0.relationships.append(relationship) }
     }
 
-    func remove(_ relationship: Relationship) {
-        work.withLock { work in work.relationships.removeAll { $0 === relationship } }
+    func remove(_ relationships: [Relationship]) {
+        work.withLock { work in
+            work.relationships.removeAll { known in relationships.contains { $0 === known } }
+        }
     }
 
     /// There may be something to do.
@@ -59,171 +59,157 @@ final class BackgroundCopier: Sendable {
         work.notifyAll()
     }
 
-    /// The relationship reads its point no more.
-    func unpin(_ relationship: Relationship) {
-        guard !relationship.isDrained.exchange(true, ordering: .acquiringAndReleasing) else {
-            return
-        }
-        relationship.point?.pins.subtract(1, ordering: .acquiringAndReleasing)
-    }
-
     /// The copier's thread.
     func run() {
-        let io = makeIO()
-        let reader = IndexReader(catalogue: catalogue, index: index)
+        let io = parts.makeIO()
+        let reader = IndexReader(catalogue: parts.catalogue, index: parts.index)
         let lane = CopyLane(
-            io: io, index: reader,
-            resolver: Resolver(stamps: stamps, index: reader, io: io, longest: Geometry.track))
-        let slot = epochs.register()
-        defer { epochs.unregister(slot) }
-        var told: [ObjectIdentifier: Int64] = [:]
-        while let relationship = waitForWork() {
+            parts: parts, io: io, index: reader,
+            resolver: Resolver(stamps: parts.stamps, index: reader, io: io, longest: Geometry.track))
+        let slot = parts.epochs.register()
+        defer { parts.epochs.unregister(slot) }
+        var progress: [ObjectIdentifier: Progress] = [:]
+        var overall = CopyPace()
+        while let relationship = waitForWork(overall.notBefore) {
+            let key = ObjectIdentifier(relationship)
             if relationship.pending.memberCount == 0 {
-                told[ObjectIdentifier(relationship)] = nil
-                drain(relationship, through: io)
+                progress[key] = nil
+                if let feeding = relationship.feeding,
+                    parts.isNeeded(feeding, but: relationship.point)
+                {
+                    parts.epochs.enter(slot)
+                    let failure = lane.copySome(of: feeding, from: 0).failure
+                    reader.end()
+                    parts.epochs.leave(slot)
+                    if failure == 0 { continue }
+                    fail(feeding, failure)
+                    rest()
+                } else {
+                    drain(relationship, through: io)
+                }
                 continue
             }
-            epochs.enter(slot)
-            let failure = lane.copySome(of: relationship)
-            reader.end()
-            epochs.leave(slot)
-            if failure != 0 {
-                relationship.isCopying.store(false, ordering: .releasing)
-                tell(
-                    .copyFailed(
-                        target: relationship.target.name, tag: relationship.record.tag,
-                        errno: failure))
-            }
             let now = monotonicMilliseconds()
-            guard now - (told[ObjectIdentifier(relationship)] ?? now - 500) >= 500 else { continue }
-            told[ObjectIdentifier(relationship)] = now
-            tell(
-                .copyProgress(
-                    target: relationship.target.name, tag: relationship.record.tag,
-                    tracksRemaining: relationship.tracksRemaining,
-                    tracksTotal: relationship.pending.count))
+            var own = progress[key] ?? Progress(told: now - Self.tellEvery, persisted: now)
+            parts.epochs.enter(slot)
+            let (failure, bytes) = lane.copySome(of: relationship, from: own.next)
+            reader.end()
+            parts.epochs.leave(slot)
+            own.next = relationship.pending.firstMember(from: own.next) ?? 0
+            overall.spend(bytes, rateMiBps: rateMiBps.load(ordering: .relaxed), now: now)
+            relationship.pace.withLock {
+                $0.spend(
+                    bytes, rateMiBps: relationship.rateMiBps.load(ordering: .relaxed), now: now)
+            }
+            if failure != 0 { fail(relationship, failure) }
+            tellProgress(of: relationship, &own, now)
+            if now - own.persisted >= Self.persistEvery {
+                own.persisted = now
+                persist(relationship, through: io)
+            }
+            progress[key] = own
         }
     }
 
-    /// The next relationship that has something to do; nil when the thread shall end.
-    private func waitForWork() -> Relationship? {
-        work.withLock(waitingWhile: { !$0.isStopping && !$0.isAwake }) { _ in }
+    private func fail(_ relationship: Relationship, _ failure: Int32) {
+        relationship.isCopying.store(false, ordering: .releasing)
+        relationship.pace.withLock { $0.pause() }
+        parts.tell(
+            .copyFailed(
+                target: relationship.target.name, tag: relationship.record.tag, errno: failure))
+    }
+
+    private func tellProgress(of relationship: Relationship, _ own: inout Progress, _ now: Int64) {
+        guard now - own.told >= Self.tellEvery else { return }
+        own.told = now
+        let remaining = relationship.tracksRemaining
+        relationship.pace.withLock { $0.observe(remaining: remaining, now: now) }
+        parts.tell(
+            .copyProgress(
+                target: relationship.target.name, tag: relationship.record.tag,
+                tracksRemaining: remaining, tracksTotal: relationship.pending.count))
+    }
+
+    /// The next relationship that has something to do; nil when the thread shall end. Nothing is copied
+    /// before `moment`.
+    private func waitForWork(_ moment: Int64) -> Relationship? {
         while true {
-            let found = work.withLock { work -> (stops: Bool, relationship: Relationship?) in
-                if work.isStopping { return (true, nil) }
-                for step in 0..<work.relationships.count {
-                    let number = (work.next + step) % work.relationships.count
-                    let relationship = work.relationships[number]
-                    guard !relationship.drained, !relationship.withdrawn,
-                        relationship.copying || relationship.pending.memberCount == 0
-                    else { continue }
-                    work.next = number + 1
-                    return (false, relationship)
-                }
+            let now = monotonicMilliseconds()
+            let found = work.withLock { work -> Found in
+                if work.isStopping { return .stop }
                 work.isAwake = false
-                return (false, nil)
+                return Self.next(&work, now, moment)
             }
-            if found.stops { return nil }
-            if let relationship = found.relationship { return relationship }
-            work.withLock(waitingWhile: { !$0.isStopping && !$0.isAwake }) { _ in }
+            let milliseconds: Int
+            switch found {
+            case .stop: return nil
+            case .work(let relationship): return relationship
+            case .nothing(let until): milliseconds = Int(clamping: (until ?? now + 60_000) - now)
+            }
+            _ = work.withLock(
+                waitingWhile: { !$0.isStopping && !$0.isAwake },
+                milliseconds: min(max(milliseconds, 1), 60_000), { _ in })
         }
+    }
+
+    private enum Found {
+        case stop
+        case work(Relationship)
+        case nothing(until: Int64?)
+    }
+
+    /// Who is next, or when it may be somebody's turn again.
+    private static func next(_ work: inout Work, _ now: Int64, _ moment: Int64) -> Found {
+        var earliest: Int64?
+        for step in 0..<work.relationships.count {
+            let number = (work.next + step) % work.relationships.count
+            let relationship = work.relationships[number]
+            guard !relationship.drained, !relationship.withdrawn else { continue }
+            if relationship.pending.memberCount > 0 {
+                guard relationship.copying else { continue }
+                let ready = max(moment, relationship.pace.withLock { $0.notBefore })
+                guard ready <= now else {
+                    earliest = min(earliest ?? ready, ready)
+                    continue
+                }
+            }
+            work.next = number + 1
+            work.isAwake = true
+            return .work(relationship)
+        }
+        return .nothing(until: earliest)
+    }
+
+    private func persist(_ relationship: Relationship, through io: any BlockIO) {
+        do throws(TrackStoreError) {
+            try relationship.persist(in: parts.catalogue, through: io)
+        } catch {
+            parts.tell(.storageFailed(place: error.place, errno: error.errno))
+        }
+    }
+
+    /// Something does not work: it is tried again after a second.
+    private func rest() {
+        _ = work.withLock(waitingWhile: { !$0.isStopping }, milliseconds: 1000, { _ in })
     }
 
     /// The last track has come over. Only when that is durable is the point let go of.
     private func drain(_ relationship: Relationship, through io: any BlockIO) {
         do throws(TrackStoreError) {
-            try relationship.persist(in: catalogue, through: io)
+            try relationship.persist(in: parts.catalogue, through: io)
+            let isDone = try parts.control.withLock { (_) throws(TrackStoreError) in
+                try parts.finish(relationship, copier: self)
+            }
+            guard isDone else { return }
         } catch {
-            tell(.storageFailed(place: error.place, errno: error.errno))
-            _ = work.withLock(waitingWhile: { !$0.isStopping }, milliseconds: 1000, { _ in })
+            parts.tell(.storageFailed(place: error.place, errno: error.errno))
+            rest()
             return
         }
-        guard !relationship.withdrawn else { return }
-        relationship.target.stopPresenting(relationship)
-        unpin(relationship)
-        tell(
+        relationship.pace.withLock { $0.pause() }
+        parts.tell(
             .copyCompleted(
                 target: relationship.target.name, tag: relationship.record.tag,
                 tracksTotal: relationship.pending.count))
-    }
-}
-
-/// Copies runs of tracks; used by the copier's thread.
-private final class CopyLane {
-    private static let run = 16
-    private let io: any BlockIO
-    private let index: IndexReader
-    private let resolver: Resolver
-    private let memory = AlignedMemory(count: run * Geometry.track)
-    private var wants: [Want] = []
-    private var operations: [BlockOperation] = []
-
-    init(io: any BlockIO, index: IndexReader, resolver: Resolver) {
-        self.io = io
-        self.index = index
-        self.resolver = resolver
-    }
-
-    /// Copies the next run of pending tracks; 0 or an error number.
-    func copySome(of relationship: Relationship) -> Int32 {
-        let target = relationship.target
-        guard let run = relationship.pending.firstRun(from: 0, limit: Self.run),
-            !target.isDeleted.load(ordering: .acquiring)
-        else { return 0 }
-        let tracks = run.map { UInt32($0) }
-        target.state.withLock(waitingWhile: { state in
-            tracks.contains { state.lockedTracks.contains($0) }
-        }) { state in state.lockedTracks.formUnion(tracks) }
-        defer {
-            target.state.withLock { $0.lockedTracks.subtract(tracks) }
-            target.state.notifyAll()
-        }
-        // A host may have written some in the meantime; and who withdraws waits for this operation.
-        guard !relationship.withdrawn else { return 0 }
-        let pending = tracks.filter { relationship.pending.contains(Int($0)) }
-        do throws(TrackStoreError) {
-            return copy(pending, of: relationship, try target.file())
-        } catch {
-            return error.errno == 0 ? EIO : error.errno
-        }
-    }
-
-    private func copy(_ tracks: [UInt32], of relationship: Relationship, _ file: Int32) -> Int32 {
-        let target = relationship.target
-        wants.removeAll(keepingCapacity: true)
-        for (number, track) in tracks.enumerated() {
-            wants.append(
-                Want(
-                    target, track: track, mask: target.blocks(ofTrack: track),
-                    into: memory.start + number * Geometry.track, layout: .max))
-        }
-        resolver.read(&wants)
-        operations.removeAll(keepingCapacity: true)
-        var failure: Int32 = 0
-        for want in wants {
-            if let reason = want.failure {
-                failure = reason == .noSpace ? ENOSPC : EIO
-                continue
-            }
-            let length = want.mask.nonzeroBitCount * Geometry.block
-            let offset = Int(want.track) * Geometry.track
-            // Holes stay holes.
-            if Zeroes.fill(want.memory, count: length),
-                io.punch(file, offset: offset, length: length) == 0
-            {
-                continue
-            }
-            operations.append(
-                BlockOperation(
-                    kind: .write, file: file, memory: want.memory, length: length, offset: offset))
-        }
-        if !operations.isEmpty { io.perform(&operations) }
-        target.isDirty.store(true, ordering: .sequentiallyConsistent)
-        let failed = Set(operations.filter { $0.failure != 0 }.map { $0.offset / Geometry.track })
-        failure = operations.first { $0.failure != 0 }?.failure ?? failure
-        for want in wants where want.failure == nil && !failed.contains(Int(want.track)) {
-            relationship.pending.remove(Int(want.track))
-        }
-        return failure
     }
 }

@@ -19,9 +19,9 @@ final class Catalogue: @unchecked Sendable {
         case volumes
         /// volume 2 · sequence 8 → tag, time, capacity.
         case points
-        /// target 2 → source, point, copying.
+        /// target 2 → source, point, terms.
         case relationships
-        /// target 2 · page 4 → 4 KiB of pending bits; absent = all pending.
+        /// target 2 · page 4 → 4 KiB of pending bits; absent = as the relationship began.
         case pending
         /// volume 2 · track 4 · sequence 8 · segment 4 · block 4 → masks and checksums.
         case saved
@@ -29,6 +29,11 @@ final class Catalogue: @unchecked Sendable {
         case segments
         /// volume 2 → up to where `saved` reflects the segments.
         case tails
+        /// target 2 · side 1 · page 4 → 4 KiB of bits of changed tracks; absent = none changed.
+        case changes
+        /// volume 2 · region 4 → nothing: tracks of the region may have changed without a row in
+        /// `changes` that says so.
+        case intents
     }
 
     private let environment: OpaquePointer

@@ -2,18 +2,21 @@ import TrackBitmap
 
 // What has changed since a point: what a backup program has to pull.
 //
-// Exact by block, without any bitmap beside the saves. While a volume has points, a block is saved for
-// the newest of them before it is first overwritten, so the blocks that differ between a point p and a
-// later instant are among those saved at or after p and before that instant; and a volume with points
-// has no other way to change, since nothing is established onto it and no relationship into it ends
-// with tracks pending. A block overwritten by what it held before counts as changed.
+// Exact by block, without any bitmap beside the saves. While a volume has safeguarded points, a block is
+// saved before it is first overwritten after the newest of them, so the blocks that differ between a
+// point p and a later instant are among those saved at or after p and before that instant. A volume with
+// points has one other way to change: something is established onto it. Tracks that it presents and does
+// not hold have changed as a whole; when they are copied, the file's blocks are saved for p. A block
+// overwritten by what it held before counts as changed.
 extension TrackStore {
     /// The tags of the points that changes of a device can be asked against, oldest first: those of its
     /// volume that can be read and are not later than what the device shows. From any thread.
     public func changeBases(of device: OpenDevice) -> [String] {
         let last = device.point?.sequence ?? .max
         return device.volume.state.withLock { state in
-            state.points.filter { $0.live && $0.settled && $0.sequence <= last }.map(\.tag)
+            state.points.filter {
+                $0.isSafeguarded && $0.live && $0.settled && $0.sequence <= last
+            }.map(\.tag)
         }
     }
 }
@@ -62,12 +65,16 @@ extension HostChannel {
         let known =
             base.capacity == device.capacity
             ? Geometry.blocks(covering: base.capacity) : Int(base.capacity) / Geometry.block
+        let inbound = volume.presentsPoint ? volume.inbound : nil
+        let replaced = inbound.flatMap { base.sequence < $0.base && $0.base < end ? $0 : nil }
         var found: [SavedEntry] = []
         var track = Int(pieces.position) / Geometry.track
         let last = min((Int(pieces.end) - 1) / Geometry.track, track + Self.mostTracks - 1)
         while track <= last, !pieces.isFull {
             try index.find(volume, track: UInt32(track), from: base.sequence, into: &found)
             var mask = found.reduce(UInt16(0)) { $1.sequence < end ? $0 | $1.mask : $0 }
+            // What a relationship presents instead of the file, once it is copied, is saved for too.
+            if let replaced, replaced.pending.contains(track) { mask = .max }
             let inside = min(
                 max(known - track * Geometry.blocksPerTrack, 0), Geometry.blocksPerTrack)
             mask |= ~UInt16(blocks: 0..<inside)

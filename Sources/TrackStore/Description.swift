@@ -50,6 +50,26 @@ public struct RelationshipDescription: Sendable, Hashable {
     public var tracksRemaining: Int
     /// A background copy is under way.
     public var isCopying: Bool
+    /// It stays when every track has been copied.
+    public var isPersistent: Bool
+    /// Hosts may not write to the target.
+    public var inhibitsTargetWrites: Bool
+    /// A fast reverse restore: the target's source is worth nothing afterwards.
+    public var isFastReverse: Bool
+    /// Tracks that a refresh would copy now: those that differ or have not come over. Nil where changes
+    /// are not recorded.
+    public var tracksOutOfSync: Int?
+    /// Limit of the background copy: MiB a second, 0 = none.
+    public var rateMiBps: UInt32
+    /// Bytes a second that the background copy has come to lately; 0 where it does not run.
+    public var bytesPerSecond: UInt64
+    /// Seconds until it is done at this rate; nil where it does not run.
+    public var secondsLeft: UInt64?
+    /// The number that was given with it.
+    public var number: UInt64
+    /// Milliseconds since 1970, as given: of the establish, and of the last refresh or reverse.
+    public var established: Int64
+    public var refreshed: Int64
 }
 
 extension TrackStore {
@@ -95,13 +115,13 @@ extension TrackStore {
         VolumeDescription(
             id: volume.name, capacity: volume.capacity, multiplier: volume.multiplier,
             allocated: Files.allocated(volume.path),
-            safeguardedUsed: UInt64(volume.log.liveBlocks) * UInt64(Geometry.block),
+            safeguardedUsed: parts.usage(of: volume) ?? 0,
             points: describePoints(volume))
     }
 
     private func describePoints(_ volume: Volume) -> [PointDescription] {
         volume.state.withLock { state in
-            state.points.filter { $0.live && $0.settled }.map { point in
+            state.points.filter { $0.isSafeguarded && $0.live && $0.settled }.map { point in
                 PointDescription(
                     tag: point.tag, sequence: point.sequence, time: point.time,
                     capacity: point.capacity)
@@ -110,10 +130,21 @@ extension TrackStore {
     }
 
     private func describe(_ relationship: Relationship) -> RelationshipDescription {
-        RelationshipDescription(
+        let pace = relationship.pace.withLock { $0.tracksPerSecond }
+        let rate = UInt64(pace * Double(Geometry.track))
+        let left = UInt64(relationship.pending.memberCount) * UInt64(Geometry.track)
+        return RelationshipDescription(
             source: relationship.source.name, tag: relationship.record.tag,
             target: relationship.target.name, tracksTotal: relationship.pending.count,
             tracksRemaining: relationship.tracksRemaining,
-            isCopying: relationship.copying && !relationship.drained)
+            isCopying: relationship.copying && !relationship.drained,
+            isPersistent: relationship.isPersistent,
+            inhibitsTargetWrites: relationship.inhibitsTargetWrites,
+            isFastReverse: relationship.feeding != nil,
+            tracksOutOfSync: relationship.tracksOutOfSync,
+            rateMiBps: relationship.rateMiBps.load(ordering: .relaxed), bytesPerSecond: rate,
+            secondsLeft: rate > 0 ? left / rate : nil, number: relationship.record.number,
+            established: relationship.record.established,
+            refreshed: relationship.record.refreshed)
     }
 }

@@ -49,13 +49,19 @@ extension Relationship {
                 let failure = io.sync(try target.file())
                 guard failure == 0 else { throw .system(failure, "sync a volume", target.path) }
                 guard !pages.isEmpty else { return }
-                try catalogue.write { (transaction) throws(TrackStoreError) in
+                let isStored = try catalogue.write { (transaction) throws(TrackStoreError) in
                     // Once withdrawn, the rows may be another relationship's.
-                    guard !withdrawn else { return }
+                    guard !withdrawn else { return false }
                     for page in pages {
                         try transaction.put(
                             .pending, Key.page(target.number, page.number), page.bytes)
                     }
+                    return true
+                }
+                guard isStored else { return }
+                // Nothing is saved any more for tracks that are durably here.
+                for page in pages {
+                    page.bytes.withUnsafeBytes { _ = stored.load(page: page.number, from: $0) }
                 }
             } catch {
                 for page in changed { pending.markChanged(page: page) }

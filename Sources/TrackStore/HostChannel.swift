@@ -22,13 +22,13 @@ public final class HostChannel {
         try store.checkOpen()
         self.store = store
         io = store.makeIO()
-        index = IndexReader(catalogue: store.catalogue, index: store.index)
-        resolver = Resolver(stamps: store.stamps, index: index, io: io)
+        index = IndexReader(catalogue: store.parts.catalogue, index: store.parts.index)
+        resolver = Resolver(stamps: store.parts.stamps, index: index, io: io)
         lane = WriteLane(store: store, io: io, index: index, resolver: resolver)
-        slot = store.epochs.register()
+        slot = store.parts.epochs.register()
     }
 
-    deinit { store.epochs.unregister(slot) }
+    deinit { store.parts.epochs.unregister(slot) }
 
     /// Does a batch of requests, and returns when all are done, each with its own success or
     /// failure.
@@ -58,7 +58,9 @@ public final class HostChannel {
         case .flush:
             return device.isReadOnly ? Refusal(reason: nil) : nil
         case .write, .zero:
-            if device.isReadOnly { return Refusal(reason: .readOnly) }
+            if device.isReadOnly || device.volume.inhibitsWrites.load(ordering: .acquiring) {
+                return Refusal(reason: .readOnly)
+            }
         case .read:
             break
         }
@@ -113,10 +115,10 @@ public final class HostChannel {
 
     /// One operation, as others see it who wait for operations to end.
     func during(_ body: () -> Void) {
-        store.epochs.enter(slot)
+        store.parts.epochs.enter(slot)
         body()
         index.end()
-        store.epochs.leave(slot)
+        store.parts.epochs.leave(slot)
     }
 
     private func perform(_ requests: inout [HostRequest], _ device: OpenDevice) {

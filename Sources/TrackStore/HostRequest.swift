@@ -17,7 +17,8 @@ public enum HostFailure: Sendable, Hashable {
         case .closed, .unknownVolume, .unknownPoint: self = .gone
         case .inUse, .invalidArgument, .volumeExists, .volumeInUse, .wouldShrink, .pointExists,
             .pointInUse, .noSafeguardedCapacity, .instantInProgress, .noInstant, .targetSmaller,
-            .targetHasPoints, .relationshipExists, .cycle, .noRelationship, .tracksPending,
+            .relationshipExists, .cycle, .noRelationship, .tracksPending, .tooManyTargets,
+            .reverseUnderWay,
             .damaged,
             .inputOutput:
             self = .inputOutput

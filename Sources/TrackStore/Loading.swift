@@ -11,6 +11,7 @@ extension TrackStore {
         var points: [UInt16: [Point]] = [:]
         var logs: [UInt16: SaveLog.Recorded] = [:]
         var relationships: [(target: UInt16, record: RelationshipRecord)] = []
+        var intents: [UInt16: [UInt32]] = [:]
     }
 
     func load() throws(TrackStoreError) {
@@ -27,20 +28,30 @@ extension TrackStore {
                 number: number, path: path(ofVolume: number), record: record, points: points,
                 log: log)
             loaded[number] = volume
-            if !log.pending.isEmpty { index.note(volume, entries: 0) }
+            if !log.pending.isEmpty { parts.index.note(volume, entries: 0) }
         }
         let volumes = loaded
         let nextSequence = next
         self.volumes.withLock { $0 = volumes }
-        control.withLock { $0.nextSequence = nextSequence }
+        parts.control.withLock { $0.nextSequence = nextSequence }
         for number in rows.removed where volumes[number] == nil {
             try removeFiles(ofVolume: number)
         }
-        try index.commit(through: io)
-        for (target, record) in rows.relationships { try loadRelationship(target, record) }
+        try parts.index.commit(through: io)
+        // What another one feeds comes after that.
+        for isFast in [false, true] {
+            for (target, record) in rows.relationships
+            where record.flags.contains(.fastReverse) == isFast {
+                try loadRelationship(target, record)
+            }
+        }
+        for (number, regions) in rows.intents {
+            if let volume = volumes[number] { parts.recording.load(regions, of: volume) }
+        }
+        try dropUnread(volumes.values)
         for volume in volumes.values {
             try completeFile(of: volume)
-            remove([], from: volume)
+            parts.remove([], from: volume)
         }
     }
 
@@ -78,6 +89,12 @@ extension TrackStore {
                 var reader = KeyReader(key)
                 let record = try RelationshipRecord(row: value, place)
                 rows.relationships.append((reader.take(UInt16.self), record))
+                return true
+            }
+            try transaction.scan(.intents, prefix: []) { (key, _) throws(TrackStoreError) in
+                var reader = KeyReader(key)
+                rows.intents[reader.take(UInt16.self), default: []].append(
+                    reader.take(UInt32.self))
                 return true
             }
             try readLogs(transaction, into: &rows.logs, place)
@@ -119,32 +136,79 @@ extension TrackStore {
         let point = source.state.withLock { state in
             state.points.first { $0.sequence == record.sequence }
         }
+        let tracks = Geometry.tracks(covering: record.capacity)
         let relationship = Relationship(
-            source: source, target: target, point: point, record: record)
-        try catalogue.read { (transaction) throws(TrackStoreError) in
-            try transaction.scan(.pending, prefix: Key.volume(number)) {
-                (key, value) throws(TrackStoreError) in
-                var reader = KeyReader(key)
-                _ = reader.take(UInt16.self)
-                guard relationship.pending.load(page: Int(reader.take(UInt32.self)), from: value)
-                else {
-                    throw TrackStoreError(
-                        .damaged, "a page of pending tracks cannot be read", place: target.name)
-                }
-                return true
-            }
-        }
-        target.inbound = relationship
-        copier.add(relationship)
-        if relationship.pending.memberCount == 0 {
+            source: source, target: target, point: point, record: record,
+            changes: record.flags.contains(.recordsChanges)
+                ? RecordedChanges(tracks: tracks, target: number) : nil,
+            feeding: record.flags.contains(.fastReverse) ? source.inbound : nil)
+        try loadPages(of: relationship)
+        let isDrained =
+            relationship.pending.memberCount == 0 && relationship.isPersistent
+        if isDrained {
             relationship.isDrained.store(true, ordering: .releasing)
-            target.stopPresenting(relationship)
         } else if let point {
             point.pins.add(1, ordering: .acquiringAndReleasing)
-        } else {
+        } else if relationship.pending.memberCount > 0 {
             throw TrackStoreError(
                 .damaged, "a relationship whose point is not there", place: target.name)
         }
+        source.state.withLock { state in
+            if let changes = relationship.changes { state.recorders.append(changes.source) }
+            guard !isDrained, let point else { return }
+            state.readers.append(
+                PointReader(point: point, target: number, stored: relationship.stored))
+        }
+        if let changes = relationship.changes {
+            target.state.withLock { $0.recorders.append(changes.target) }
+        }
+        target.present(relationship)
+        copier.add(relationship)
+    }
+
+    private func loadPages(of relationship: Relationship) throws(TrackStoreError) {
+        let target = relationship.target
+        let unreadable = TrackStoreError(
+            .damaged, "a page of tracks cannot be read", place: target.name)
+        try catalogue.read { (transaction) throws(TrackStoreError) in
+            let prefix = Key.volume(target.number)
+            try transaction.scan(.pending, prefix: prefix) {
+                (key, value) throws(TrackStoreError) in
+                var reader = KeyReader(key)
+                _ = reader.take(UInt16.self)
+                let page = Int(reader.take(UInt32.self))
+                guard relationship.pending.load(page: page, from: value),
+                    relationship.stored.load(page: page, from: value)
+                else { throw unreadable }
+                return true
+            }
+            guard let changes = relationship.changes else { return }
+            try transaction.scan(.changes, prefix: prefix) {
+                (key, value) throws(TrackStoreError) in
+                var reader = KeyReader(key)
+                _ = reader.take(UInt16.self)
+                let isSource = reader.take(UInt8.self) == RelationshipSide.source.rawValue
+                let page = Int(reader.take(UInt32.self))
+                let recorder = isSource ? changes.source : changes.target
+                guard recorder.bitmap.load(page: page, from: value) else { throw unreadable }
+                return true
+            }
+        }
+    }
+
+    /// Lets go of points that only relationships kept which are gone, or have every track.
+    private func dropUnread(_ volumes: some Sequence<Volume>) throws(TrackStoreError) {
+        var unread: [(volume: Volume, point: Point)] = []
+        for volume in volumes {
+            for point in volume.state.withLock({ $0.points })
+            where !point.isSafeguarded && !point.isPinned { unread.append((volume, point)) }
+        }
+        guard !unread.isEmpty else { return }
+        let points = unread
+        try catalogue.write { (transaction) throws(TrackStoreError) in
+            try StoreParts.deleteRows(of: points, transaction)
+        }
+        for (volume, point) in points { parts.retire(point, of: volume) }
     }
 
     /// A file that is too short was to be enlarged when the store stopped; a missing one is damage.

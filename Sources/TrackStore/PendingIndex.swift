@@ -48,6 +48,14 @@ final class PendingIndex: Sendable {
         }
     }
 
+    /// The tracks of which anything was saved at or after `sequence`.
+    func tracks(from sequence: UInt64) -> Set<Int> {
+        state.withLock { state in
+            let entries = state.current.entries + state.committing.entries
+            return Set(entries.filter { $0.sequence >= sequence }.map { Int($0.track) })
+        }
+    }
+
     /// Everything that is to be committed next; it can still be found. Until `release`, later
     /// entries wait, and a second `take` gives the same.
     func take() -> [SavedEntry] {

@@ -5,6 +5,7 @@ final class Point: Sendable {
     /// Orders the points of a store; never used again, so that an entry saved for a point that is
     /// gone can never be taken for another's.
     let sequence: UInt64
+    /// The name of a safeguarded point; empty for one that only relationships keep.
     let tag: String
     /// Milliseconds since 1970, as the caller gave them.
     let time: Int64
@@ -29,6 +30,9 @@ final class Point: Sendable {
         isSettled = Atomic(settled)
     }
 
+    /// It is kept until somebody drops it or it rolls off; any other goes with the last relationship
+    /// that may read it.
+    var isSafeguarded: Bool { !tag.isEmpty }
     var live: Bool { isLive.load(ordering: .sequentiallyConsistent) }
     var settled: Bool { isSettled.load(ordering: .acquiring) }
     var isPinned: Bool { pins.load(ordering: .acquiring) > 0 }

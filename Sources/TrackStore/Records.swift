@@ -24,6 +24,12 @@ struct Key {
         Key().adding(volume).adding(entry.track).adding(entry.sequence).adding(entry.segment)
             .adding(entry.block).bytes
     }
+    static func changes(_ target: UInt16, _ side: RelationshipSide, _ page: Int) -> [UInt8] {
+        Key().adding(target).adding(side.rawValue).adding(UInt32(page)).bytes
+    }
+    static func intent(_ volume: UInt16, _ region: UInt32) -> [UInt8] {
+        Key().adding(volume).adding(region).bytes
+    }
     static let nextSequence = Array("nextSequence".utf8)
     static let removedPrefix = Array("removed/".utf8)
     /// Notes that a deleted volume's files may still be there.
@@ -65,11 +71,11 @@ extension Record {
 }
 
 extension [UInt8] {
-    fileprivate mutating func put<Number: FixedWidthInteger & BitwiseCopyable>(_ number: Number) {
+    mutating func put<Number: FixedWidthInteger & BitwiseCopyable>(_ number: Number) {
         Swift.withUnsafeBytes(of: number.littleEndian) { append(contentsOf: $0) }
     }
 
-    fileprivate mutating func put(_ text: String) {
+    mutating func put(_ text: String) {
         put(UInt32(text.utf8.count))
         append(contentsOf: text.utf8)
     }
@@ -130,42 +136,6 @@ struct PointRecord: Record, Equatable {
 
     init?(_ reader: inout ByteReader) {
         time = reader.take(Int64.self)
-        capacity = reader.take(UInt64.self)
-        guard reader.remaining >= 4, let tag = reader.takeText(Int(reader.take(UInt32.self)))
-        else { return nil }
-        self.tag = tag
-    }
-}
-
-struct RelationshipRecord: Record {
-    var source: UInt16
-    var copying: Bool
-    var sequence: UInt64
-    var capacity: UInt64
-    var tag: String
-
-    init(source: UInt16, copying: Bool, sequence: UInt64, capacity: UInt64, tag: String) {
-        self.source = source
-        self.copying = copying
-        self.sequence = sequence
-        self.capacity = capacity
-        self.tag = tag
-    }
-
-    var bytes: [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.put(source)
-        bytes.put(UInt16(copying ? 1 : 0))
-        bytes.put(sequence)
-        bytes.put(capacity)
-        bytes.put(tag)
-        return bytes
-    }
-
-    init?(_ reader: inout ByteReader) {
-        source = reader.take(UInt16.self)
-        copying = reader.take(UInt16.self) != 0
-        sequence = reader.take(UInt64.self)
         capacity = reader.take(UInt64.self)
         guard reader.remaining >= 4, let tag = reader.takeText(Int(reader.take(UInt32.self)))
         else { return nil }

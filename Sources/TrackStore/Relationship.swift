@@ -18,29 +18,127 @@ final class Relationship: Sendable {
     let point: Point?
     let record: RelationshipRecord
     let pending: TrackBitmap
+    /// `pending` as it is stored. A track of which the bit is clear here is never read from the
+    /// source again, so nothing is saved for it any more.
+    let stored: TrackBitmap
+    /// What has changed on either side since the point; nil where changes are not recorded.
+    let changes: RecordedChanges?
+    /// Fast reverse restore: the relationship that feeds this one's source, and ends with it.
+    let feeding: Relationship?
     /// A background copy is wanted.
     let isCopying: Atomic<Bool>
+    /// MiB a second; 0 = no limit.
+    let rateMiBps: Atomic<UInt32>
     /// The target holds every track, durably.
     let isDrained = Atomic<Bool>(false)
     let isWithdrawn = Atomic<Bool>(false)
+    let pace = Monitor(CopyPace())
     /// One at a time makes bits durable, so that an older copy of a page never overwrites a newer
     /// one.
     let persisting = Monitor<Void>(())
 
-    init(source: Volume, target: Volume, point: Point?, record: RelationshipRecord) {
+    init(
+        source: Volume, target: Volume, point: Point?, record: RelationshipRecord,
+        changes: RecordedChanges? = nil, feeding: Relationship? = nil
+    ) {
         self.source = source
         self.target = target
         self.point = point
         self.record = record
-        pending = TrackBitmap(count: Geometry.tracks(covering: record.capacity), full: true)
+        self.changes = changes
+        self.feeding = feeding
+        let tracks = Geometry.tracks(covering: record.capacity)
+        let isFull = !record.flags.contains(.beganInPart)
+        pending = TrackBitmap(count: tracks, full: isFull)
+        stored = TrackBitmap(count: tracks, full: isFull)
         isCopying = Atomic(record.copying)
+        rateMiBps = Atomic(record.rateMiBps)
     }
 
+    /// When the target began to present the point, in the order of points.
+    var base: UInt64 { record.base }
     var drained: Bool { isDrained.load(ordering: .acquiring) }
     var copying: Bool { isCopying.load(ordering: .acquiring) }
     var withdrawn: Bool { isWithdrawn.load(ordering: .acquiring) }
+    var isPersistent: Bool { record.flags.contains(.persistent) }
+    var recordsChanges: Bool { record.flags.contains(.recordsChanges) }
+    var inhibitsTargetWrites: Bool { record.flags.contains(.inhibitsTargetWrites) }
 
     /// Tracks that only the source holds, as far as is durable: 0 only once the relationship is
     /// drained.
     var tracksRemaining: Int { drained ? 0 : max(pending.memberCount, 1) }
+
+    /// Tracks that a refresh would bring over now; nil where changes are not recorded.
+    var tracksOutOfSync: Int? {
+        changes.map { changes in
+            let all = TrackBitmap(count: pending.count, full: false)
+            all.formUnion(pending)
+            all.formUnion(changes.source.bitmap)
+            all.formUnion(changes.target.bitmap)
+            return all.memberCount
+        }
+    }
+}
+
+/// The two ends of a relationship.
+enum RelationshipSide: UInt8 { case source = 0, target = 1 }
+
+/// The tracks of one side that have changed since the point. A write enters its tracks when it is
+/// decided, on the same side of an instant as it falls itself.
+final class ChangeRecorder: Sendable {
+    let bitmap: TrackBitmap
+    /// Under which the bits are stored.
+    let target: UInt16
+    let side: RelationshipSide
+
+    init(tracks: Int, target: UInt16, side: RelationshipSide) {
+        bitmap = TrackBitmap(count: tracks, full: false)
+        self.target = target
+        self.side = side
+    }
+}
+
+/// Both sides' changes.
+struct RecordedChanges: Sendable {
+    let source: ChangeRecorder
+    let target: ChangeRecorder
+
+    init(tracks: Int, target number: UInt16) {
+        source = ChangeRecorder(tracks: tracks, target: number, side: .source)
+        target = ChangeRecorder(tracks: tracks, target: number, side: .target)
+    }
+}
+
+/// What a background copy may do next, and how fast it has been: both from the number of pending
+/// tracks and a clock, in milliseconds.
+struct CopyPace {
+    /// Nothing is copied before this moment.
+    private(set) var notBefore: Int64 = 0
+    private var sample: (time: Int64, remaining: Int)?
+    /// Tracks a second, of the last seconds.
+    private(set) var tracksPerSecond = 0.0
+
+    /// So many bytes were copied under a limit of so many MiB a second.
+    mutating func spend(_ bytes: Int, rateMiBps: UInt32, now: Int64) {
+        guard rateMiBps > 0 else { return }
+        notBefore = max(notBefore, now) + Int64(bytes) * 1000 / (Int64(rateMiBps) << 20)
+    }
+
+    /// So many tracks are left.
+    mutating func observe(remaining: Int, now: Int64) {
+        guard let last = sample else {
+            sample = (now, remaining)
+            return
+        }
+        guard now - last.time >= 500 else { return }
+        let rate = Double(max(last.remaining - remaining, 0)) * 1000 / Double(now - last.time)
+        tracksPerSecond = tracksPerSecond == 0 ? rate : tracksPerSecond * 0.7 + rate * 0.3
+        sample = (now, remaining)
+    }
+
+    /// Nothing is being copied.
+    mutating func pause() {
+        sample = nil
+        tracksPerSecond = 0
+    }
 }

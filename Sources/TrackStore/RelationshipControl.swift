@@ -1,150 +1,60 @@
 import Synchronization
 import TrackBitmap
 
-/// A recovery to be made: a target that shall present a point of a source.
-public struct NewRelationship: Sendable, Hashable {
-    /// The volume that has the point.
-    public var source: String
-    /// The point.
-    public var tag: String
-    /// The volume that shall present it.
-    public var target: String
-
-    /// Describes a recovery to be made.
-    public init(source: String, tag: String, target: String) {
-        self.source = source
-        self.tag = tag
-        self.target = target
-    }
-}
-
+// Relationships that are there: their background copies, and their end.
 extension TrackStore {
-    /// Makes targets present points, all or none, in a time that does not depend on their sizes.
-    /// What the targets held before is lost, but for whole tracks behind the point's end. A target
-    /// that presents the same point of the same source does so already.
-    ///
-    /// Errors: `unknownVolume`, `unknownPoint`, `targetSmaller`, `targetHasPoints`,
-    /// `relationshipExists`, `cycle`, `invalidArgument` where a target is named twice.
-    public func establish(
-        _ wanted: [NewRelationship], backgroundCopy: Bool
-    ) throws(TrackStoreError) {
-        try control.withLock { (_) throws(TrackStoreError) in
-            try checkOpen()
-            var fresh: [Relationship] = []
-            var pinned: [Point] = []
-            do throws(TrackStoreError) {
-                for new in wanted {
-                    guard let relationship = try relationshipToMake(new, copying: backgroundCopy)
-                    else { continue }
-                    guard !fresh.contains(where: { $0.target === relationship.target }) else {
-                        throw TrackStoreError(
-                            .invalidArgument, "the target is named twice", place: new.target)
-                    }
-                    if let point = relationship.point {
-                        try pin(point, of: relationship.source)
-                        pinned.append(point)
-                    }
-                    fresh.append(relationship)
-                }
-                try store(fresh)
-            } catch {
-                for point in pinned { point.pins.subtract(1, ordering: .acquiringAndReleasing) }
-                throw error
-            }
-            for relationship in fresh {
-                copier.add(relationship)
-                relationship.target.inbound = relationship
-            }
-            epochs.quiesce()
-            copier.wake()
-        }
-    }
-
-    /// Nil where there is such a relationship.
-    private func relationshipToMake(
-        _ new: NewRelationship, copying: Bool
-    ) throws(TrackStoreError) -> Relationship? {
-        let source = try volume(new.source)
-        let target = try volume(new.target)
-        if let inbound = target.inbound {
-            guard inbound.source === source, inbound.record.tag == new.tag else {
-                throw TrackStoreError(
-                    .relationshipExists, "the target presents another point", place: new.target)
-            }
-            return nil
-        }
-        guard let point = source.state.withLock({ $0.point(new.tag) }), point.settled else {
-            throw TrackStoreError(
-                .unknownPoint, "the volume has no point '\(new.tag)'", place: new.source)
-        }
-        guard source !== target, !isRead(source, through: target) else {
-            throw TrackStoreError(
-                .cycle, "the target would be read through itself", place: new.target)
-        }
-        guard target.state.withLock({ $0.points.isEmpty && $0.prepared == nil }) else {
-            throw TrackStoreError(
-                .targetHasPoints, "the target has points of its own", place: new.target)
-        }
-        guard target.capacity >= point.capacity else {
-            throw TrackStoreError(
-                .targetSmaller, "the target is smaller than the point", place: new.target)
-        }
-        let record = RelationshipRecord(
-            source: source.number, copying: copying, sequence: point.sequence,
-            capacity: point.capacity, tag: point.tag)
-        return Relationship(source: source, target: target, point: point, record: record)
-    }
-
-    /// True where some track of `volume` may come from `goal`.
-    private func isRead(_ volume: Volume, through goal: Volume) -> Bool {
-        var volume = volume
-        while let relationship = volume.inbound, !relationship.drained {
-            volume = relationship.source
-            if volume === goal { return true }
-        }
-        return false
-    }
-
-    private func pin(_ point: Point, of source: Volume) throws(TrackStoreError) {
-        try source.state.withLock { (_) throws(TrackStoreError) in
-            guard point.live else {
-                throw TrackStoreError(
-                    .unknownPoint, "the point has just rolled off", place: source.name)
-            }
-            point.pins.add(1, ordering: .acquiringAndReleasing)
-        }
-    }
-
-    private func store(_ relationships: [Relationship]) throws(TrackStoreError) {
-        guard !relationships.isEmpty else { return }
-        try catalogue.write { (transaction) throws(TrackStoreError) in
-            for relationship in relationships {
-                let key = Key.volume(relationship.target.number)
-                _ = try transaction.deleteAll(.pending, prefix: key)
-                try transaction.put(.relationships, key, relationship.record.bytes)
-            }
-        }
-    }
-
     /// Starts the background copy of relationships, by target. It goes on after a restart.
     ///
     /// Errors: `unknownVolume`, `noRelationship`, `inputOutput`.
     public func startBackgroundCopy(_ targets: [String]) throws(TrackStoreError) {
-        try control.withLock { (_) throws(TrackStoreError) in
+        try parts.control.withLock { (_) throws(TrackStoreError) in
             try checkOpen()
             let relationships = try inbound(targets)
-            try catalogue.write { (transaction) throws(TrackStoreError) in
-                for relationship in relationships {
-                    var record = relationship.record
-                    record.copying = true
-                    try transaction.put(
-                        .relationships, Key.volume(relationship.target.number), record.bytes)
-                }
-            }
+            try storeRecords(of: relationships, copying: true)
             for relationship in relationships {
                 relationship.isCopying.store(true, ordering: .releasing)
             }
             copier.wake()
+        }
+    }
+
+    /// Limits the background copies of relationships, by target: MiB a second, 0 = no limit. The limit
+    /// stays after a restart.
+    ///
+    /// Errors: `unknownVolume`, `noRelationship`, `inputOutput`.
+    public func setCopyRate(
+        _ rateMiBps: UInt32, of targets: [String]
+    ) throws(TrackStoreError) {
+        try parts.control.withLock { (_) throws(TrackStoreError) in
+            try checkOpen()
+            let relationships = try inbound(targets)
+            for relationship in relationships {
+                relationship.rateMiBps.store(rateMiBps, ordering: .relaxed)
+            }
+            try storeRecords(of: relationships)
+            copier.wake()
+        }
+    }
+
+    /// Limits all background copies of the store together: MiB a second, 0 = no limit. Holds until the
+    /// store is closed. From any thread.
+    public func limitCopies(toMiBps rate: UInt32) {
+        copier.rateMiBps.store(rate, ordering: .relaxed)
+        copier.wake()
+    }
+
+    /// Stores what may change of a relationship's record.
+    private func storeRecords(
+        of relationships: [Relationship], copying: Bool? = nil
+    ) throws(TrackStoreError) {
+        try catalogue.write { (transaction) throws(TrackStoreError) in
+            for relationship in relationships {
+                var record = relationship.record
+                record.copying = copying ?? relationship.copying
+                record.rateMiBps = relationship.rateMiBps.load(ordering: .relaxed)
+                try transaction.put(
+                    .relationships, Key.volume(relationship.target.number), record.bytes)
+            }
         }
     }
 
@@ -161,15 +71,13 @@ extension TrackStore {
     }
 
     /// Ends relationships, by target, all or none. Tracks that a target does not hold yet become
-    /// whatever its file held before the relationship. A volume that presents nothing is done
-    /// already.
+    /// whatever its file held before the relationship, unless points of its own need them: then they are
+    /// copied first, which takes its time. A volume that presents nothing is done already.
     ///
-    /// Errors: `unknownVolume`; `tracksPending` where the target's own points need tracks that only
-    /// the source holds; `inputOutput`.
+    /// Errors: `unknownVolume`, `reverseUnderWay`, `inputOutput`.
     public func withdraw(_ targets: [String]) throws(TrackStoreError) {
-        try control.withLock { (_) throws(TrackStoreError) in
-            try checkOpen()
-            try end(try volumes(targets).compactMap(\.inbound))
+        try withdraw { () throws(TrackStoreError) in
+            try self.volumes(targets).compactMap(\.inbound)
         }
     }
 
@@ -178,54 +86,97 @@ extension TrackStore {
     ///
     /// Errors: as `withdraw` by target.
     public func withdraw(_ relationships: [NewRelationship]) throws(TrackStoreError) {
-        try control.withLock { (_) throws(TrackStoreError) in
-            try checkOpen()
+        try withdraw { () throws(TrackStoreError) in
             var leaving: [Relationship] = []
             for ending in relationships {
-                if let inbound = try volume(ending.target).inbound,
+                if let inbound = try self.volume(ending.target).inbound,
                     inbound.source.name == ending.source, inbound.record.tag == ending.tag
                 {
                     leaving.append(inbound)
                 }
             }
-            try end(leaving)
+            return leaving
         }
     }
 
-    private func end(_ leaving: [Relationship]) throws(TrackStoreError) {
-        for relationship in leaving where !relationship.drained {
-            let hasPoints = relationship.target.state.withLock {
-                !$0.points.isEmpty || $0.prepared != nil
-            }
-            guard !hasPoints || relationship.pending.memberCount == 0 else {
-                throw TrackStoreError(
-                    .tracksPending, "the target's points need tracks not copied yet",
-                    place: relationship.target.name)
-            }
-            try relationship.persist(in: catalogue, through: PlainIO())
-        }
-        for relationship in leaving {
-            relationship.isWithdrawn.store(true, ordering: .sequentiallyConsistent)
-        }
-        do throws(TrackStoreError) {
-            try catalogue.write { (transaction) throws(TrackStoreError) in
+    private func withdraw(
+        _ find: () throws(TrackStoreError) -> [Relationship]
+    ) throws(TrackStoreError) {
+        while true {
+            let rest = try parts.control.withLock {
+                (_) throws(TrackStoreError) -> [Relationship] in
+                try checkOpen()
+                let leaving = try find()
                 for relationship in leaving {
-                    let key = Key.volume(relationship.target.number)
-                    try transaction.delete(.relationships, key)
-                    _ = try transaction.deleteAll(.pending, prefix: key)
+                    if relationship.feeding != nil || isFeeding(relationship) {
+                        throw TrackStoreError(
+                            .reverseUnderWay, "a fast reverse restore is under way",
+                            place: relationship.target.name)
+                    }
                 }
+                let needed = leaving.filter { parts.isNeeded($0) }
+                guard needed.isEmpty else { return needed }
+                for relationship in leaving where !relationship.drained {
+                    try relationship.persist(in: parts.catalogue, through: PlainIO())
+                }
+                try parts.end(leaving)
+                copier.remove(leaving)
+                return []
             }
-        } catch {
-            for relationship in leaving {
-                relationship.isWithdrawn.store(false, ordering: .sequentiallyConsistent)
+            guard !rest.isEmpty else { return }
+            for relationship in rest { try complete(relationship) }
+        }
+    }
+
+    /// It feeds the source of a fast reverse restore.
+    func isFeeding(_ relationship: Relationship) -> Bool {
+        relationship.source.inbound?.feeding === relationship
+    }
+
+    /// Copies what is pending, on the calling thread.
+    func complete(_ relationship: Relationship) throws(TrackStoreError) {
+        let io = parts.makeIO()
+        let reader = IndexReader(catalogue: parts.catalogue, index: parts.index)
+        let lane = CopyLane(
+            parts: parts, io: io, index: reader,
+            resolver: Resolver(stamps: parts.stamps, index: reader, io: io, longest: Geometry.track))
+        let slot = parts.epochs.register()
+        defer { parts.epochs.unregister(slot) }
+        while relationship.pending.memberCount > 0, !relationship.withdrawn {
+            try checkOpen()
+            parts.epochs.enter(slot)
+            let failure = lane.copySome(of: relationship, from: 0).failure
+            reader.end()
+            parts.epochs.leave(slot)
+            guard failure == 0 else {
+                throw .system(failure, "copy what points need", relationship.target.name)
             }
-            throw error
         }
-        for relationship in leaving {
-            copier.remove(relationship)
-            relationship.target.inbound = nil
+        copier.wake()
+    }
+
+    /// Copies what the targets' own points need before what the targets show is replaced: points that
+    /// there are, and those that begin with the same instant.
+    func completeNeeded(_ actions: [InstantAction]) throws(TrackStoreError) {
+        var sources: Set<String> = []
+        for action in actions {
+            switch action {
+            case .point(let volume, _): sources.insert(volume)
+            case .establish(let copy): sources.insert(copy.source)
+            case .refresh(let target):
+                if let source = try volume(target).inbound?.source { sources.insert(source.name) }
+            case .reverse(let target, _): sources.insert(target)
+            }
         }
-        epochs.quiesce()
-        for relationship in leaving { copier.unpin(relationship) }
+        for action in actions {
+            switch action {
+            case .refresh(let target):
+                guard let inbound = try volume(target).inbound else { continue }
+                if sources.contains(inbound.target.name) || parts.isNeeded(inbound) {
+                    try complete(inbound)
+                }
+            case .point, .establish, .reverse: break
+            }
+        }
     }
 }

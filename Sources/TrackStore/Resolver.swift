@@ -1,10 +1,11 @@
 import Glibc
 import TrackBitmap
 
-/// A volume as it is, or as it was at a point.
+/// A volume as it is, as it was at a point, or its bare file.
 struct ResolverView {
     var volume: Volume
     var point: Point?
+    var isFile = false
 }
 
 /// Some blocks of one track that somebody wants to read.
@@ -35,12 +36,24 @@ struct Want {
         self.memory = memory
         self.layout = layout
     }
+
+    /// Blocks of the volume's file, whatever the volume presents, one after the other.
+    init(
+        fileOf volume: Volume, track: UInt32, mask: UInt16, into memory: UnsafeMutableRawPointer
+    ) {
+        self.init(volume, track: track, mask: mask, into: memory, layout: mask)
+        view.isFile = true
+    }
 }
 
 /// Reads volumes and points as the algebra defines it, without keeping anybody from writing.
 ///
 ///     read(V, t)      = the relationship's source at its point, if t is pending; else V's file
-///     read(V at p, t) = block by block the first save at or after p; else read(V, t)
+///     read(V at p, t) = block by block the first save at or after p; else read(V, t), or V's file
+///                       where p is older than the relationship that V is the target of
+///
+/// This ends: each step through a relationship leads to a point that is older than the relationship,
+/// and one through a point leads to a relationship that is older than the point.
 ///
 /// Everything is looked up first, then read in one batch, then checked: the stamps of tracks whose
 /// points were read, and that the points are still live. Where a check fails, a writer has
@@ -103,6 +116,8 @@ final class Resolver {
         do throws(TrackStoreError) {
             if let point = want.view.point {
                 try resolve(want.mask, of: want, number, at: point, of: want.view.volume)
+            } else if want.view.isFile {
+                try readFile(want.mask, of: want, number, want.view.volume)
             } else {
                 try resolve(want.mask, of: want, number, in: want.view.volume)
             }
@@ -126,7 +141,12 @@ final class Resolver {
             rest &= ~hit
             try take(hit, of: want, number, from: entry, volume)
         }
-        if rest != 0 { try resolve(rest, of: want, number, in: volume) }
+        guard rest != 0 else { return }
+        if volume.presentsPoint, let base = volume.inbound?.base, base > point.sequence {
+            try readFile(rest, of: want, number, volume)
+        } else {
+            try resolve(rest, of: want, number, in: volume)
+        }
     }
 
     /// read(V, t)
@@ -142,6 +162,12 @@ final class Resolver {
             }
             return try resolve(mask, of: want, number, at: point, of: relationship.source)
         }
+        try readFile(mask, of: want, number, volume)
+    }
+
+    private func readFile(
+        _ mask: UInt16, of want: Want, _ number: Int, _ volume: Volume
+    ) throws(TrackStoreError) {
         let file = try volume.file()
         let start = Int(want.track) * Geometry.track
         var bit = 0

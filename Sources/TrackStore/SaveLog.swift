@@ -64,6 +64,16 @@ final class SaveLog: Sendable {
     /// Blocks that live batches and their headers take.
     var liveBlocks: Int { live.load(ordering: .acquiring) }
 
+    /// Blocks of live batches from the first on that may hold anything saved at or after `sequence`.
+    func liveBlocks(from sequence: UInt64) -> Int {
+        state.withLock { state in
+            state.segments.reduce(0) { sum, segment in
+                sum + segment.usedBlocks
+                    - max(segment.deadFront(before: sequence), segment.deadBlocks)
+            }
+        }
+    }
+
     /// The file of a segment; nil where it is gone.
     func file(of segment: UInt32) -> Int32? { files.withLock { $0[segment]?.descriptor } }
 

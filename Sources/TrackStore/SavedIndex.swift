@@ -183,6 +183,21 @@ final class IndexReader {
         }
     }
 
+    /// The tracks of which anything was saved at or after `sequence`.
+    func tracks(of volume: Volume, from sequence: UInt64) throws(TrackStoreError) -> Set<Int> {
+        var tracks = volume.log.pending.tracks(from: sequence)
+        let transaction = try catalogue.beginReading()
+        try transaction.scan(.saved, prefix: Key.volume(volume.number)) {
+            (key, _) throws(TrackStoreError) in
+            var reader = KeyReader(key)
+            _ = reader.take(UInt16.self)
+            let track = Int(reader.take(UInt32.self))
+            if reader.take(UInt64.self) >= sequence { tracks.insert(track) }
+            return true
+        }
+        return tracks
+    }
+
     private func findCommitted(
         _ volume: Volume, _ track: UInt32, _ sequence: UInt64, into found: inout [SavedEntry]
     ) throws(TrackStoreError) {

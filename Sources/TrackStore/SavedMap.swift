@@ -6,7 +6,9 @@ import TrackBitmap
 /// later one. It may lack blocks that are saved (they are saved twice then, and the first copy
 /// counts), never the other way round. A new point empties it in no time, by giving it a new
 /// sequence: pages remember theirs. A map made at a restart does not know what the process before
-/// has saved, and asks the index once per track.
+/// has saved, and one for a point that is not safeguarded does not know which tracks anybody needs:
+/// it asks once per track. The answer stays right, since what needs not be saved once need not be
+/// saved later: relationships get tracks and do not lose them.
 struct SavedMap {
     private final class Page {
         var sequence: UInt64
@@ -34,10 +36,10 @@ struct SavedMap {
         self.asksIndex = asksIndex
     }
 
-    /// A new point: nothing is saved for it yet.
-    mutating func startOver(_ sequence: UInt64) {
+    /// A new point: nothing is saved for it yet. `asksIndex` where it may not need every track.
+    mutating func startOver(_ sequence: UInt64, asksIndex: Bool) {
         self.sequence = sequence
-        asksIndex = false
+        self.asksIndex = asksIndex
     }
 
     private mutating func page(_ track: UInt32) -> Page {

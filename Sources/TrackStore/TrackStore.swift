@@ -31,15 +31,9 @@ public final class TrackStore: Sendable {
     let directory: String
     let makeIO: BlockIOFactory
     let tell: @Sendable (TrackStoreFact) -> Void
-    let catalogue: Catalogue
-    let epochs = Epochs()
-    let stamps = Stamps()
-    let index: SavedIndex
+    let parts: StoreParts
     let copier: BackgroundCopier
-    let reclaimer: Reclaimer
     let volumes = Monitor<[UInt16: Volume]>([:])
-    /// Control functions are done one after the other.
-    let control = Monitor(ControlState())
     /// Volumes on which an instant is being taken.
     let busy = Monitor<Set<UInt16>>([])
     private let running = Atomic<Bool>(true)
@@ -66,29 +60,28 @@ public final class TrackStore: Sendable {
             try Files.makeDirectory(directory + "/" + name)
         }
         try Files.syncDirectory(directory)
-        catalogue = try Catalogue(
+        let catalogue = try Catalogue(
             path: directory + "/index", mapSize: configuration.indexCapacity)
-        index = SavedIndex(catalogue: catalogue, makeIO: makeIO, tell: facts)
-        copier = BackgroundCopier(
-            catalogue: catalogue, index: index, stamps: stamps, epochs: epochs, makeIO: makeIO,
-            tell: facts)
-        reclaimer = Reclaimer(
-            catalogue: catalogue, index: index, epochs: epochs, makeIO: makeIO, tell: facts)
+        parts = StoreParts(catalogue: catalogue, makeIO: makeIO, tell: facts)
+        copier = BackgroundCopier(parts: parts)
         try load()
         try start()
     }
 
     private func start() throws(TrackStoreError) {
-        let (index, copier, reclaimer) = (index, copier, reclaimer)
-        let committerThread = try EngineThread("index") { index.run() }
-        let copierThread = try EngineThread("copy") { copier.run() }
-        let reclaimerThread = try EngineThread("reclaim") { reclaimer.run() }
-        threads.withLock { $0 = [committerThread, copierThread, reclaimerThread] }
+        let (parts, copier, tell) = (parts, copier, tell)
+        let committer = try EngineThread("index") { parts.index.run() }
+        let copying = try EngineThread("copy") { copier.run() }
+        let reclaiming = try EngineThread("reclaim") { parts.reclaimer.run() }
+        let recording = try EngineThread("record") { parts.recording.run(tell) }
+        threads.withLock { $0 = [committer, copying, reclaiming, recording] }
     }
 
     deinit { abandon() }
 
     var isOpen: Bool { running.load(ordering: .sequentiallyConsistent) }
+
+    var catalogue: Catalogue { parts.catalogue }
 
     func checkOpen() throws(TrackStoreError) {
         guard isOpen else {
@@ -104,9 +97,14 @@ public final class TrackStore: Sendable {
         guard stopThreads() else { return }
         var failure: TrackStoreError?
         let io = PlainIO()
-        do throws(TrackStoreError) { try index.commit(through: io) } catch { failure = error }
+        do throws(TrackStoreError) {
+            try parts.index.commit(through: io)
+        } catch { failure = error }
         do throws(TrackStoreError) {
             try makeDurable(sortedVolumes(), through: io)
+        } catch { failure = failure ?? error }
+        do throws(TrackStoreError) {
+            try parts.recording.store(all: true)
         } catch { failure = failure ?? error }
         catalogue.close()
         lock.release()
@@ -122,12 +120,16 @@ public final class TrackStore: Sendable {
 
     /// False where it has been done before.
     private func stopThreads() -> Bool {
-        guard control.withLock({ _ in running.exchange(false, ordering: .sequentiallyConsistent) })
+        guard
+            parts.control.withLock({ _ in
+                running.exchange(false, ordering: .sequentiallyConsistent)
+            })
         else { return false }
-        epochs.quiesce()
-        index.stop()
+        parts.epochs.quiesce()
+        parts.index.stop()
         copier.stop()
-        reclaimer.stop()
+        parts.reclaimer.stop()
+        parts.recording.stop()
         for thread in threads.withLock({ $0 }) { thread.join() }
         return true
     }
@@ -166,11 +168,13 @@ struct ControlState {
     var nextSequence: UInt64 = 1
     var instants: [ObjectIdentifier: Instant] = [:]
 
-    /// Points that are prepared on volumes of this store.
+    /// What is prepared on volumes of this store.
     struct Instant {
         /// Held so that its identity is not given to another group.
         var group: InstantGroup
-        var points: [(volume: Volume, point: Point)]
+        var plan: InstantPlan
+        /// The volumes that take part.
+        var numbers: [UInt16]
     }
 }
 

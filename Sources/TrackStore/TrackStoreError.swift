@@ -34,16 +34,18 @@ public struct TrackStoreError: Error, Hashable, Sendable, CustomStringConvertibl
         case noInstant
         /// The target is smaller than the point.
         case targetSmaller
-        /// The target has points of its own.
-        case targetHasPoints
         /// The target presents a point already.
         case relationshipExists
         /// The target would be read through itself.
         case cycle
         /// The volume presents no point.
         case noRelationship
-        /// Tracks that only the source holds are needed by the target's own points.
+        /// The target does not hold every track yet.
         case tracksPending
+        /// The source has as many targets as a source can have.
+        case tooManyTargets
+        /// A fast reverse restore is under way.
+        case reverseUnderWay
         /// The file system, the index or the open-file table is full.
         case noSpace
         /// What is on disk cannot be understood.

@@ -21,6 +21,8 @@ final class Volume: Sendable {
     /// operation ends: whoever waits for operations and then looks, misses none.
     let isDirty = Atomic<Bool>(false)
     let isDeleted = Atomic<Bool>(false)
+    /// A relationship keeps hosts from writing to it.
+    let inhibitsWrites = Atomic<Bool>(false)
     let level = Atomic<Int>(0)
 
     init(number: UInt16, path: String, record: VolumeRecord, points: [Point], log: SaveLog) {
@@ -88,14 +90,20 @@ final class Volume: Sendable {
     @inline(__always)
     var presentsPoint: Bool { presents.load(ordering: .sequentiallyConsistent) }
 
-    /// The relationship whose target this volume is. Setting it makes the tracks pending, or takes
-    /// them back, for every operation that begins afterwards.
-    var inbound: Relationship? {
-        get { presented.withLock { $0 } }
-        set {
+    /// The relationship whose target this volume is.
+    var inbound: Relationship? { presented.withLock { $0 } }
+
+    /// Makes the volume the target of a relationship, or of none: tracks become pending, or are taken
+    /// back, for every operation that begins afterwards. The volume's monitor is held meanwhile, so
+    /// that no write is decided half before and half after.
+    func present(_ relationship: Relationship?) {
+        state.withLock { _ in
             presented.withLock { presented in
-                presented = newValue
-                presents.store(newValue != nil, ordering: .sequentiallyConsistent)
+                presented = relationship
+                presents.store(
+                    relationship.map { !$0.drained } ?? false, ordering: .sequentiallyConsistent)
+                inhibitsWrites.store(
+                    relationship?.inhibitsTargetWrites ?? false, ordering: .releasing)
             }
         }
     }
@@ -121,7 +129,13 @@ struct VolumeState {
     /// for them until it is.
     var points: [Point]
     /// A point that begins when its group is committed.
-    var prepared: (point: Point, group: InstantGroup)?
+    var prepared: PreparedPoint?
+    /// Who needs points that are not safeguarded.
+    var readers: [PointReader] = []
+    /// What has to hear of every change of content.
+    var recorders: [ChangeRecorder] = []
+    /// Which regions the index knows to be changing, for the recorders.
+    var intents = ChangeIntents()
     var saved: SavedMap
     var lockedTracks: Set<UInt32> = []
 
@@ -133,14 +147,60 @@ struct VolumeState {
     /// Lets a prepared point begin if its instant has come. Whoever decides anything about the
     /// volume does this first, so that the decision falls on the right side of the instant.
     mutating func materialise() {
-        guard let (point, group) = prepared, group.isCommitted else { return }
-        prepared = nil
-        points.append(point)
-        saved.startOver(point.sequence)
+        guard let prepared, prepared.group.isCommitted else { return }
+        self.prepared = nil
+        points.append(prepared.point)
+        saved.startOver(prepared.point.sequence, asksIndex: !prepared.point.isSafeguarded)
+        for swap in prepared.swaps { replace(swap.old, by: swap.new) }
     }
 
-    func point(_ tag: String) -> Point? { points.first { $0.tag == tag && $0.live } }
+    /// One recorder goes, another comes; either may be none.
+    mutating func replace(_ old: ChangeRecorder?, by new: ChangeRecorder?) {
+        recorders.removeAll { $0 === old }
+        if let new { recorders.append(new) }
+    }
+
+    func point(_ tag: String) -> Point? {
+        points.first { $0.tag == tag && $0.live && $0.isSafeguarded }
+    }
 
     /// The sequence before which nothing saved is needed any more.
     var oldestNeeded: UInt64 { points.first?.sequence ?? .max }
+
+    /// The newest point for which a track would have to be saved, were it changed now, among those
+    /// older than `end` and newer than `start`; nil where nobody needs it.
+    ///
+    /// It is enough to save for that one: an entry at or after it serves every older point too.
+    func newestNeeding(_ track: UInt32, before end: UInt64) -> Point? {
+        Self.newestNeeding(track, points, readers, before: end)
+    }
+
+    static func newestNeeding(
+        _ track: UInt32, _ points: [Point], _ readers: [PointReader], after start: UInt64 = 0,
+        before end: UInt64 = .max
+    ) -> Point? {
+        points.last { point in
+            point.sequence > start && point.sequence < end
+                && (point.isSafeguarded
+                    || readers.contains { $0.point === point && $0.needs(track) })
+        }
+    }
+}
+
+/// A point that begins when its group is committed, and the recorders that change places then.
+struct PreparedPoint {
+    var point: Point
+    var group: InstantGroup
+    var swaps: [(old: ChangeRecorder?, new: ChangeRecorder?)] = []
+}
+
+/// A relationship, or one that is being made, that may read a point.
+struct PointReader {
+    var point: Point
+    /// Its target, by which it is taken out again.
+    var target: UInt16
+    /// The tracks that it has not got, as far as is durable; nil: all, since it is being made.
+    var stored: TrackBitmap?
+
+    func needs(_ track: UInt32) -> Bool { stored?.contains(Int(track)) ?? true }
 }

@@ -25,7 +25,7 @@ extension TrackStore {
     ///
     /// Errors: `invalidArgument`, `volumeExists`, `noSpace`, `inputOutput`.
     public func createVolumes(_ wanted: [NewVolume]) throws(TrackStoreError) {
-        try control.withLock { (_) throws(TrackStoreError) in
+        try parts.control.withLock { (_) throws(TrackStoreError) in
             try checkOpen()
             var fresh: [Volume] = []
             for new in wanted {
@@ -107,7 +107,7 @@ extension TrackStore {
     ///
     /// Errors: `volumeInUse` where one has points or relationships; `inputOutput`.
     public func deleteVolumes(_ ids: [String]) throws(TrackStoreError) {
-        try control.withLock { (_) throws(TrackStoreError) in
+        try parts.control.withLock { (_) throws(TrackStoreError) in
             try checkOpen()
             let known = ids.filter { id in
                 Volume.number(id).map { number in volumes.withLock { $0[number] } != nil } ?? false
@@ -131,9 +131,9 @@ extension TrackStore {
                     volumes[volume.number] = nil
                 }
             }
-            epochs.quiesce()
+            parts.epochs.quiesce()
             // The reclaimer may be making a segment for one of them.
-            reclaimer.drain()
+            parts.reclaimer.drain()
             for volume in leaving { try removeFiles(ofVolume: volume.number) }
         }
     }
@@ -163,7 +163,7 @@ extension TrackStore {
     ///
     /// Errors: `unknownVolume`, `wouldShrink`, `invalidArgument`, `noSpace`, `inputOutput`.
     public func expandVolumes(_ changes: [(id: String, capacity: UInt64)]) throws(TrackStoreError) {
-        try control.withLock { (_) throws(TrackStoreError) in
+        try parts.control.withLock { (_) throws(TrackStoreError) in
             try checkOpen()
             var growing: [(volume: Volume, capacity: UInt64)] = []
             for (id, capacity) in changes {
@@ -190,7 +190,7 @@ extension TrackStore {
             }
             for (volume, capacity) in growing {
                 volume.capacity = capacity
-                noteUsage(of: volume)
+                parts.noteUsage(of: volume)
             }
         }
     }
@@ -202,7 +202,7 @@ extension TrackStore {
     public func setSafeguardedMultiplier(
         _ changes: [(id: String, multiplier: UInt32)]
     ) throws(TrackStoreError) {
-        try control.withLock { (_) throws(TrackStoreError) in
+        try parts.control.withLock { (_) throws(TrackStoreError) in
             try checkOpen()
             var changing: [(volume: Volume, multiplier: UInt32)] = []
             for (id, multiplier) in changes { changing.append((try volume(id), multiplier)) }
@@ -215,7 +215,7 @@ extension TrackStore {
             }
             for (volume, multiplier) in changing {
                 volume.multiplier = multiplier
-                noteUsage(of: volume)
+                parts.noteUsage(of: volume)
             }
         }
     }

@@ -11,28 +11,39 @@ import TrackBitmap
 ///
 /// A track that fails in one step is left out of the next ones, and the requests that touch it
 /// fail. One lane serves one thread.
+///
+/// Where the file holds, under a pending track, what points from before the relationship need, the
+/// track is copied first, which saves that; then it is written like any other.
 final class WriteLane {
     let store: TrackStore
     let io: any BlockIO
     private let resolver: Resolver
     private let index: IndexReader
-    private let saveMemory = AlignedMemory(count: (Wave.mostBlocks + 1) * Geometry.block)
+    private let saver: Saver
+    private lazy var copyLane = CopyLane(
+        parts: store.parts, io: io, index: index, resolver: resolver)
     private let staging = AlignedMemory(count: (Wave.mostBlocks + 1) * Geometry.block)
     private let zeroes = AlignedMemory(count: Geometry.track)
     private let tracks = Arena(pieceSize: 2 * Geometry.track)
     private var touches: [TrackTouch] = []
     private var wants: [Want] = []
-    private var entries: [SavedEntry] = []
     private var operations: [BlockOperation] = []
     private var found: [SavedEntry] = []
     /// The sequence under which the wave saves.
     private var sequence: UInt64 = 0
+    /// The relationship whose pending tracks the wave touches, as the decision found it.
+    private var relationship: Relationship?
+    /// Regions that must be named before they are overwritten.
+    private var unnamed: Set<UInt32> = []
+    /// Pending tracks that must be copied before they are written.
+    private var unfinished: [UInt32] = []
 
     init(store: TrackStore, io: any BlockIO, index: IndexReader, resolver: Resolver) {
         self.store = store
         self.io = io
         self.index = index
         self.resolver = resolver
+        saver = Saver(parts: store.parts, io: io, blocks: Wave.mostBlocks)
     }
 
     /// Does the writes; sets the failures of the requests they belong to.
@@ -40,7 +51,7 @@ final class WriteLane {
         tracks.reset()
         collectTouches(items)
         do throws(TrackStoreError) {
-            try lockAndDecide(volume)
+            while try !lockAndDecide(volume) { try finish(volume) }
         } catch {
             for item in items { requests[item.request].failure = HostFailure(error) }
             return
@@ -49,10 +60,10 @@ final class WriteLane {
         do throws(TrackStoreError) {
             try makeRoom(volume)
             let file = try volume.file()
-            let relationship = findPending(volume)
             readOld(&items, volume)
             assemble(items)
             save(volume)
+            if !unnamed.isEmpty { try store.parts.recording.ensure(unnamed, of: volume) }
             spreadFailures(over: items)
             overwrite(items, volume, file)
             if let relationship { clearPending(relationship) }
@@ -124,7 +135,8 @@ extension WriteLane {
 
     /// Takes all tracks or none, so that two waves never wait for each other, and decides in the
     /// same breath what must be saved: on which side of an instant the wave falls is settled here.
-    private func lockAndDecide(_ volume: Volume) throws(TrackStoreError) {
+    /// False, with nothing taken, where tracks must be copied first.
+    private func lockAndDecide(_ volume: Volume) throws(TrackStoreError) -> Bool {
         try volume.state.withLock(waitingWhile: { state in
             touches.contains { state.lockedTracks.contains($0.track) }
         }) { (state) throws(TrackStoreError) in
@@ -132,7 +144,10 @@ extension WriteLane {
                 throw TrackStoreError(.unknownVolume, "the volume was deleted", place: volume.name)
             }
             try decide(&state, volume)
+            guard unfinished.isEmpty else { return false }
             for touch in touches { state.lockedTracks.insert(touch.track) }
+            record(&state)
+            return true
         }
     }
 
@@ -141,26 +156,74 @@ extension WriteLane {
     ) throws(TrackStoreError) {
         state.materialise()
         sequence = state.saved.sequence
-        guard let newest = state.points.last else {
-            for index in touches.indices { touches[index].need = 0 }
-            return
-        }
+        relationship = volume.presentsPoint ? volume.inbound : nil
+        unfinished.removeAll(keepingCapacity: true)
+        let base = relationship?.base ?? 0
         for index in touches.indices {
-            let mask = try state.saved.mask(of: touches[index].track) {
-                (track) throws(TrackStoreError) in
-                try self.index.find(volume, track: track, from: newest.sequence, into: &found)
-                return found.reduce(0) { $0 | $1.mask }
+            let track = touches[index].track
+            touches[index].isPending = relationship?.pending.contains(Int(track)) ?? false
+            touches[index].missing = 0
+            if let relationship, touches[index].isPending {
+                touches[index].missing = volume.blocks(ofTrack: track) & ~touches[index].touched
+                let old = try self.index.oldNeed(of: track, state, relationship, volume, &found)
+                if old.mask != 0 { unfinished.append(track) }
             }
-            touches[index].need = touches[index].touched & ~mask
+            touches[index].need = try need(
+                of: touches[index], &state, volume, after: touches[index].isPending ? base : 0)
+        }
+    }
+
+    /// The blocks that must be saved before they are overwritten, for points newer than `base`.
+    private func need(
+        of touch: TrackTouch, _ state: inout VolumeState, _ volume: Volume, after base: UInt64
+    ) throws(TrackStoreError) -> UInt16 {
+        guard let newest = state.points.last, newest.sequence > base else { return 0 }
+        let (points, readers) = (state.points, state.readers)
+        let covered = try state.saved.mask(of: touch.track) { (track) throws(TrackStoreError) in
+            guard let point = VolumeState.newestNeeding(track, points, readers, after: base)
+            else { return .max }
+            try index.find(volume, track: track, from: point.sequence, into: &found)
+            return found.reduce(0) { $0 | $1.mask }
+        }
+        return touch.touched & ~covered
+    }
+
+    /// Tells whoever records changes.
+    private func record(_ state: inout VolumeState) {
+        unnamed.removeAll(keepingCapacity: true)
+        guard !state.recorders.isEmpty else { return }
+        for touch in touches {
+            for recorder in state.recorders { recorder.bitmap.insert(Int(touch.track)) }
+            if let region = state.intents.touch(touch.track) { unnamed.insert(region) }
+        }
+    }
+
+    /// Copies the tracks that must be copied before they are written.
+    private func finish(_ volume: Volume) throws(TrackStoreError) {
+        guard let relationship else { return }
+        for start in stride(from: 0, to: unfinished.count, by: CopyLane.run) {
+            let some = Array(unfinished[start..<min(start + CopyLane.run, unfinished.count)])
+            let failure = copyLane.copy(some, of: relationship).failure
+            guard failure == 0 else { throw .system(failure, "copy tracks", volume.name) }
         }
     }
 
     /// Lets the oldest points go where there is no room for what must be saved. Then there may be
-    /// nothing left to save for, so the wave decides anew.
+    /// nothing left to save for, so the wave decides anew what to save; an instant that has come
+    /// meanwhile has come before it. What it presents and has pending stays as it was found.
     private func makeRoom(_ volume: Volume) throws(TrackStoreError) {
         let blocks = touches.reduce(0) { $0 + $1.need.nonzeroBitCount }
-        guard blocks > 0, try store.makeRoom(on: volume, blocks: blocks + 1) else { return }
-        try volume.state.withLock { (state) throws(TrackStoreError) in try decide(&state, volume) }
+        guard blocks > 0, try store.parts.makeRoom(on: volume, blocks: blocks + 1) else { return }
+        try volume.state.withLock { (state) throws(TrackStoreError) in
+            state.materialise()
+            sequence = state.saved.sequence
+            let base = relationship?.base ?? 0
+            for index in touches.indices {
+                touches[index].need = try need(
+                    of: touches[index], &state, volume, after: touches[index].isPending ? base : 0)
+            }
+            record(&state)
+        }
     }
 
     private func unlock(_ volume: Volume) {
@@ -169,24 +232,13 @@ extension WriteLane {
         }
         volume.state.notifyAll()
     }
-
-    private func findPending(_ volume: Volume) -> Relationship? {
-        guard volume.presentsPoint, let relationship = volume.inbound else { return nil }
-        for index in touches.indices {
-            let track = touches[index].track
-            guard relationship.pending.contains(Int(track)) else { continue }
-            touches[index].isPending = true
-            touches[index].missing = volume.blocks(ofTrack: track) & ~touches[index].touched
-        }
-        return relationship
-    }
 }
 
 // Reading what was there.
 extension WriteLane {
     private func readOld(_ items: inout [WriteItem], _ volume: Volume) {
         wants.removeAll(keepingCapacity: true)
-        var place = saveMemory.start + Geometry.block
+        var place = saver.firstBlock
         for index in touches.indices {
             let touch = touches[index]
             if touch.need != 0 {
@@ -264,63 +316,20 @@ extension WriteLane {
 
 // Saving.
 extension WriteLane {
+    /// Saves what is to be overwritten, but for tracks that have failed.
     private func save(_ volume: Volume) {
-        let dataBlocks = makeEntries()
-        guard !entries.isEmpty else { return }
+        saver.begin()
+        for touch in touches {
+            guard let saved = touch.saved, touch.failure == nil else { continue }
+            saver.add(track: touch.track, mask: touch.need, sequence: sequence, at: saved)
+        }
         do throws(TrackStoreError) {
-            guard !store.index.isCongested else {
-                throw TrackStoreError(
-                    .noSpace, "the index cannot keep up", place: volume.name, errno: ENOSPC)
-            }
-            let end = try volume.log.append(
-                &entries, memory: saveMemory.start, dataBlocks: dataBlocks, through: io)
-            store.index.note(volume, entries: entries.count)
-            store.noteUsage(of: volume)
-            if volume.log.wantsSpare { store.reclaimer.prepareSegment(for: volume) }
-            try volume.log.sync(through: end, by: io)
+            try saver.save(to: volume)
         } catch {
             for index in touches.indices where touches[index].need != 0 {
                 touches[index].failure ?= HostFailure(error)
             }
-            return
         }
-        volume.state.withLock { state in
-            for entry in entries {
-                state.saved.add(entry.mask, track: entry.track, sequence: entry.sequence)
-            }
-        }
-        for entry in entries {
-            store.stamps.move(store.stamps.index(volume: volume.number, track: entry.track))
-        }
-    }
-
-    /// Makes an entry a track, moving the data blocks together: blocks of zeroes and of tracks that
-    /// failed are left out. Gives the number of data blocks.
-    private func makeEntries() -> Int {
-        entries.removeAll(keepingCapacity: true)
-        let first = saveMemory.start + Geometry.block
-        var end = first
-        for touch in touches {
-            guard let saved = touch.saved, touch.failure == nil else { continue }
-            var entry = SavedEntry(
-                track: touch.track, sequence: sequence, segment: 0, block: 0, mask: touch.need,
-                zeroMask: 0)
-            var block = saved
-            var count = 0
-            for bit in 0..<Geometry.blocksPerTrack where touch.need & (1 << UInt16(bit)) != 0 {
-                defer { block += Geometry.block }
-                if Zeroes.fill(block, count: Geometry.block) {
-                    entry.zeroMask |= 1 << UInt16(bit)
-                    continue
-                }
-                if block != end { memcpy(end, block, Geometry.block) }
-                entry.checksums[count] = Checksum.crc32c(end, count: Geometry.block)
-                count += 1
-                end += Geometry.block
-            }
-            entries.append(entry)
-        }
-        return (end - first) / Geometry.block
     }
 }
 

@@ -3,15 +3,30 @@ struct NaiveModel {
     struct Point {
         var tag: String
         var content: [UInt8]
-        /// The blocks of 4 KiB that have been written since, whatever with.
+        /// The blocks of 4 KiB that have been written since, whatever with, or replaced.
         var written: Set<Int> = []
+    }
+
+    /// What a volume is the target of.
+    struct Copy {
+        var source: String
+        /// Empty where the point is not safeguarded.
+        var tag: String
+        /// What the target was given, as far as the relationship reaches.
+        var content: [UInt8]
+        var isPersistent = true
+        var inhibits = false
+        /// A fast reverse restore: what its source holds afterwards is nobody's business.
+        var isFastReverse = false
     }
 
     struct Volume {
         var content: [UInt8]
         var multiplier: UInt32
         var points: [Point] = []
-        var presents: (source: String, tag: String, content: [UInt8])?
+        var presents: Copy?
+        /// Its content may be lost at any moment.
+        var isUnsure = false
     }
 
     var volumes: [String: Volume] = [:]
@@ -19,7 +34,12 @@ struct NaiveModel {
     mutating func write(_ volume: String, _ offset: Int, _ bytes: [UInt8]) {
         guard !bytes.isEmpty else { return }
         volumes[volume]?.content.replaceSubrange(offset..<offset + bytes.count, with: bytes)
-        let blocks = offset / 4096...(offset + bytes.count - 1) / 4096
+        noteWritten(volume, offset..<offset + bytes.count)
+    }
+
+    mutating func noteWritten(_ volume: String, _ range: Range<Int>) {
+        guard !range.isEmpty else { return }
+        let blocks = range.lowerBound / 4096...(range.upperBound - 1) / 4096
         for index in volumes[volume]?.points.indices ?? 0..<0 {
             volumes[volume]?.points[index].written.formUnion(blocks)
         }
@@ -36,14 +56,19 @@ struct NaiveModel {
         volumes[volume]?.points.first { $0.tag == tag }?.content
     }
 
-    /// The target's tracks that cover the point become the point's; beyond its end they are zeroes.
-    mutating func recover(_ source: String, _ tag: String, _ target: String) {
-        guard let content = point(source, tag), var new = volumes[target]?.content else { return }
+    /// The target's tracks that cover the content become it; beyond its end they are zeroes.
+    mutating func give(_ target: String, _ content: [UInt8], _ copy: Copy) {
+        guard var new = volumes[target]?.content else { return }
         let covered = min((content.count + 65_535) / 65_536 * 65_536, new.count)
         new.replaceSubrange(
-            0..<covered, with: content + [UInt8](repeating: 0, count: covered - content.count))
+            0..<covered,
+            with: content[..<min(content.count, covered)]
+                + [UInt8](repeating: 0, count: max(covered - content.count, 0)))
         volumes[target]?.content = new
-        volumes[target]?.presents = (source, tag, Array(new[..<covered]))
+        var copy = copy
+        copy.content = Array(new[..<covered])
+        volumes[target]?.presents = copy
+        noteWritten(target, 0..<covered)
     }
 
     mutating func drop(_ volume: String, _ tags: [String]) {

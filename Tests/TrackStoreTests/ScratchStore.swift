@@ -161,10 +161,10 @@ extension TrackStore {
         try verify(tag: tag, volumes: volumes)
     }
 
-    /// Polls until a relationship is drained; false after ten seconds.
+    /// Polls until a relationship is drained, or has ended by itself; false after ten seconds.
     func waitUntilDrained(_ target: String) throws -> Bool {
         for _ in 0..<100_000 {
-            if try relationship(into: target)?.tracksRemaining == 0 { return true }
+            if try relationship(into: target)?.tracksRemaining ?? 0 == 0 { return true }
             usleep(100)
         }
         return false

@@ -1,0 +1,130 @@
+import Synchronization
+import TrackBitmap
+
+/// A recovery to be made: a target that shall present a point of a source.
+public struct NewRelationship: Sendable, Hashable {
+    /// The volume that has the point.
+    public var source: String
+    /// The point.
+    public var tag: String
+    /// The volume that shall present it: another one, or the source itself, to be restored in place.
+    public var target: String
+
+    /// Describes a recovery to be made.
+    public init(source: String, tag: String, target: String) {
+        self.source = source
+        self.tag = tag
+        self.target = target
+    }
+}
+
+extension TrackStore {
+    /// Makes targets present safeguarded points, all or none, in a time that does not depend on their
+    /// sizes. What the targets held before is lost, but for what their own points need, and for whole
+    /// tracks behind the point's end. A target that presents the same point of the same source does so
+    /// already.
+    ///
+    /// Errors: `unknownVolume`, `unknownPoint`, `invalidArgument` where a target is named twice, and
+    /// those of `RelationshipObstacle`.
+    public func establish(
+        _ wanted: [NewRelationship], backgroundCopy: Bool
+    ) throws(TrackStoreError) {
+        try parts.control.withLock { (control) throws(TrackStoreError) in
+            try checkOpen()
+            let base = control.nextSequence
+            var fresh: [Relationship] = []
+            var pinned: [Point] = []
+            do throws(TrackStoreError) {
+                for new in wanted {
+                    guard let made = try recovery(new, base, copying: backgroundCopy) else {
+                        continue
+                    }
+                    guard !fresh.contains(where: { $0.target === made.target }) else {
+                        throw TrackStoreError(
+                            .invalidArgument, "the target is named twice", place: new.target)
+                    }
+                    if let point = made.point {
+                        try pin(point, of: made.source)
+                        pinned.append(point)
+                    }
+                    fresh.append(made)
+                }
+                try store(fresh, nextSequence: base + 1)
+            } catch {
+                for point in pinned { point.pins.subtract(1, ordering: .acquiringAndReleasing) }
+                throw error
+            }
+            guard !fresh.isEmpty else { return }
+            control.nextSequence = base + 1
+            enter(fresh, instead: [])
+        }
+    }
+
+    /// Nil where there is such a relationship.
+    private func recovery(
+        _ new: NewRelationship, _ base: UInt64, copying: Bool
+    ) throws(TrackStoreError) -> Relationship? {
+        let source = try volume(new.source)
+        let target = try volume(new.target)
+        if let inbound = target.inbound, inbound.source === source, inbound.record.tag == new.tag {
+            return nil
+        }
+        guard let point = source.state.withLock({ $0.point(new.tag) }), point.settled else {
+            throw TrackStoreError(
+                .unknownPoint, "the volume has no point '\(new.tag)'", place: new.source)
+        }
+        let isInPlace = source === target
+        try check(
+            isInPlace
+                ? obstacles(inPlace: target)
+                : obstacles(from: source, capacity: point.capacity, to: target))
+        var flags: RelationshipRecord.Flags = [.persistent]
+        if copying { flags.insert(.copying) }
+        if isInPlace { flags.insert(.beganInPart) }
+        let record = RelationshipRecord(
+            source: source.number, flags: flags, sequence: point.sequence,
+            capacity: point.capacity, tag: point.tag, base: base, established: point.time)
+        let made = Relationship(source: source, target: target, point: point, record: record)
+        if isInPlace {
+            for track in try changedTracks(of: source, since: point) {
+                made.pending.insert(track)
+                made.stored.insert(track)
+            }
+        }
+        return made
+    }
+
+    /// The tracks of a volume that have been overwritten since a safeguarded point, as far as the point
+    /// reaches.
+    private func changedTracks(
+        of volume: Volume, since point: Point
+    ) throws(TrackStoreError) -> Set<Int> {
+        let reader = IndexReader(catalogue: parts.catalogue, index: parts.index)
+        defer { reader.end() }
+        return try reader.tracks(of: volume, from: point.sequence)
+    }
+
+    private func pin(_ point: Point, of source: Volume) throws(TrackStoreError) {
+        try source.state.withLock { (_) throws(TrackStoreError) in
+            guard point.live else {
+                throw TrackStoreError(
+                    .unknownPoint, "the point has just rolled off", place: source.name)
+            }
+            point.pins.add(1, ordering: .acquiringAndReleasing)
+        }
+    }
+
+    private func store(
+        _ fresh: [Relationship], nextSequence: UInt64
+    ) throws(TrackStoreError) {
+        guard !fresh.isEmpty else { return }
+        try parts.recording.replacing(fresh.map { ($0.target, $0.pending) }) {
+            (transaction) throws(TrackStoreError) in
+            try transaction.put(.meta, Key.nextSequence, NumberRecord(nextSequence).bytes)
+            for relationship in fresh {
+                try StoreParts.deleteRows(of: relationship.target, transaction)
+                try StoreParts.put(relationship, transaction)
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+import Synchronization
+import TrackBitmap
+
+/// What begins with an instant, once it is known that it may.
+struct InstantPlan: Sendable {
+    var points: [(volume: Volume, point: Point)] = []
+    var changes: [PlannedRelationship] = []
+
+    /// The point of a volume, where it has one.
+    func point(of volume: Volume) -> Point? { points.first { $0.volume === volume }?.point }
+
+    /// Recorders of a volume that change places with the instant: those of the side that is copied
+    /// from.
+    func swaps(on volume: Volume) -> [(old: ChangeRecorder?, new: ChangeRecorder?)] {
+        changes.filter { $0.source === volume }.map(\.sourceSwap)
+    }
+
+    func readers(of point: Point) -> [PointReader] {
+        changes.filter { $0.point === point }
+            .map { PointReader(point: point, target: $0.target.number, stored: nil) }
+    }
+}
+
+/// A relationship that begins with an instant.
+struct PlannedRelationship: Sendable {
+    enum Kind: Sendable { case establish, refresh, reverse, fastReverse }
+
+    var kind: Kind
+    var source: Volume
+    var target: Volume
+    var point: Point
+    /// The relationship that it comes from, by refresh or reverse.
+    var old: Relationship?
+    var record: RelationshipRecord
+    var changes: RecordedChanges?
+
+    /// The relationship that ends when this one begins.
+    var replaced: Relationship? { kind == .fastReverse ? nil : old }
+
+    var sourceSwap: (old: ChangeRecorder?, new: ChangeRecorder?) {
+        (kind == .refresh ? old?.changes?.source : old?.changes?.target, changes?.source)
+    }
+
+    var targetSwap: (old: ChangeRecorder?, new: ChangeRecorder?) {
+        (kind == .refresh ? old?.changes?.target : old?.changes?.source, changes?.target)
+    }
+
+    /// The relationship, with the tracks that differ pending. After the instant, when no write from
+    /// before it is under way.
+    ///
+    /// A write to the target that is decided from here on is heard by the new recorder: it may be lost
+    /// to the establish or survive it, as a write that comes at the same time as one may.
+    func relationship() -> Relationship {
+        let (old, new) = targetSwap
+        target.state.withLock { $0.replace(old, by: new) }
+        let made = Relationship(
+            source: source, target: target, point: point, record: record, changes: changes,
+            feeding: kind == .fastReverse ? self.old : nil)
+        guard record.flags.contains(.beganInPart), let before = self.old,
+            let changed = before.changes
+        else { return made }
+        for pending in [made.pending, made.stored] {
+            if kind == .refresh { pending.formUnion(before.pending) }
+            pending.formUnion(changed.source.bitmap)
+            pending.formUnion(changed.target.bitmap)
+            // What has been written to the target since it changed recorders: in the one or the other.
+            if let new { pending.formUnion(new.bitmap) }
+            // More is copied than was before: what is new, and the track that was the last.
+            let known = Int(before.record.capacity) / Geometry.track
+            if before.record.capacity != record.capacity {
+                pending.insert(known..<pending.count)
+            }
+        }
+        return made
+    }
+}
+
+extension StoreParts {
+    /// Stores a relationship as it begins.
+    static func put(
+        _ relationship: Relationship, _ transaction: borrowing Catalogue.Transaction
+    ) throws(TrackStoreError) {
+        let number = relationship.target.number
+        try transaction.put(.relationships, Key.volume(number), relationship.record.bytes)
+        for page in relationship.pending.takeChangedPages() {
+            try transaction.put(
+                .pending, Key.page(number, page), relationship.pending.bytes(ofPage: page))
+        }
+    }
+}

@@ -1,0 +1,235 @@
+import Synchronization
+import TrackBitmap
+
+/// What an instant begins.
+public enum InstantAction: Sendable, Hashable {
+    /// A safeguarded point of a volume, named by a tag.
+    case point(volume: String, tag: String)
+    /// A target that presents its source as it was at the instant.
+    case establish(NewCopy)
+    /// The target of a relationship presents the source anew, as it was at the instant. Only what has
+    /// changed on either side is copied where the relationship records changes.
+    case refresh(target: String)
+    /// The source of a relationship presents what its target held at the instant. Where the target does
+    /// not hold every track yet, `fast` lets the old relationship feed it until the last track is back;
+    /// both end then, and the target is worth nothing.
+    case reverse(target: String, fast: Bool)
+}
+
+// One instant for many volumes, and what begins with it.
+//
+//     prepare (every store)  →  group.commit()  →  settle (every store)  →  verify
+//
+// What is prepared lives in memory only. Until `settle` has returned, a crash leaves none of a
+// store's points and relationships; afterwards it leaves all of them.
+extension TrackStore {
+    /// Prepares a point named `tag` on volumes of this store, to begin when `group` is committed.
+    ///
+    /// As `prepare` of `.point` for each of the volumes, which may repeat.
+    public func prepare(
+        _ group: InstantGroup, tag: String, time: Int64, volumes ids: [String]
+    ) throws(TrackStoreError) {
+        let actions = try volumes(ids).map { InstantAction.point(volume: $0.name, tag: tag) }
+        try prepare(group, actions, time: time)
+    }
+
+    /// Prepares what is to begin when `group` is committed; all or nothing.
+    ///
+    /// `time` is kept with it: milliseconds since 1970. Waits up to 30 s for other instants
+    /// on the same volumes to be settled or abandoned; who takes instants over several stores at
+    /// once should prepare them in one order. A group is prepared once a store. A target that has
+    /// points of its own, and tracks that it does not hold, gets these first, which takes its time.
+    ///
+    /// Errors: `unknownVolume`, `invalidArgument`, `pointExists`, `noSafeguardedCapacity`,
+    /// `instantInProgress`, `closed`, and those of `RelationshipObstacle`; nothing is prepared then.
+    public func prepare(
+        _ group: InstantGroup, _ actions: [InstantAction], time: Int64
+    ) throws(TrackStoreError) {
+        let numbers = try involved(actions)
+        let entered: Void? = busy.withLock(
+            waitingWhile: { busy in numbers.contains { busy.contains($0) } },
+            milliseconds: 30_000, { $0.formUnion(numbers) })
+        guard entered != nil else {
+            throw TrackStoreError(
+                .instantInProgress, "another instant on the same volumes has not ended",
+                place: numbers.first.map(Volume.name) ?? "")
+        }
+        do throws(TrackStoreError) {
+            try completeNeeded(actions)
+            try parts.control.withLock { (control) throws(TrackStoreError) in
+                try checkOpen()
+                guard !group.isCommitted, control.instants[ObjectIdentifier(group)] == nil else {
+                    throw TrackStoreError(
+                        .noInstant, "the instant has come, or was prepared here before")
+                }
+                let plan = try plan(actions, time, &control)
+                begin(plan, group)
+                control.instants[ObjectIdentifier(group)] = .init(
+                    group: group, plan: plan, numbers: numbers)
+            }
+        } catch {
+            leave(numbers)
+            throw error
+        }
+    }
+
+    /// The volumes that take part, in order.
+    private func involved(_ actions: [InstantAction]) throws(TrackStoreError) -> [UInt16] {
+        var numbers: Set<UInt16> = []
+        for action in actions {
+            switch action {
+            case .point(let id, _): numbers.insert(try volume(id).number)
+            case .establish(let copy):
+                numbers.formUnion([try volume(copy.source).number, try volume(copy.target).number])
+            case .refresh(let target), .reverse(let target, _):
+                let target = try volume(target)
+                numbers.insert(target.number)
+                if let source = target.inbound?.source { numbers.insert(source.number) }
+            }
+        }
+        return numbers.sorted()
+    }
+
+    func leave(_ numbers: [UInt16]) {
+        busy.withLock { $0.subtract(numbers) }
+        busy.notifyAll()
+    }
+
+    /// Lets the prepared points wait for the instant, on volumes of which nobody else changes the
+    /// relationships meanwhile.
+    private func begin(_ plan: InstantPlan, _ group: InstantGroup) {
+        for point in plan.points {
+            point.volume.state.withLock { state in
+                state.prepared = PreparedPoint(
+                    point: point.point, group: group, swaps: plan.swaps(on: point.volume))
+                state.readers += plan.readers(of: point.point)
+            }
+        }
+    }
+
+    /// Takes back what was prepared for an instant that is not going to come, or that came but
+    /// shall not be kept. Does nothing where nothing is prepared.
+    public func abandon(_ group: InstantGroup) {
+        parts.control.withLock { control in
+            guard let instant = control.instants.removeValue(forKey: ObjectIdentifier(group))
+            else { return }
+            discard(instant)
+        }
+    }
+
+    private func discard(_ instant: ControlState.Instant) {
+        let plan = instant.plan
+        for (volume, point) in plan.points {
+            point.isLive.store(false, ordering: .sequentiallyConsistent)
+            volume.state.withLock { state in
+                if state.prepared?.point === point {
+                    state.prepared = nil
+                } else {
+                    for swap in plan.swaps(on: volume) { Self.undo(swap, &state) }
+                }
+                state.readers.removeAll { $0.point === point }
+            }
+            parts.remove([point], from: volume)
+        }
+        for change in plan.changes {
+            change.target.state.withLock { state in Self.undo(change.targetSwap, &state) }
+        }
+        leave(instant.numbers)
+    }
+
+    /// The old recorder counts again, with what the new one has heard.
+    private static func undo(
+        _ swap: (old: ChangeRecorder?, new: ChangeRecorder?), _ state: inout VolumeState
+    ) {
+        guard let new = swap.new, state.recorders.contains(where: { $0 === new }) else { return }
+        swap.old?.bitmap.formUnion(new.bitmap)
+        state.replace(new, by: swap.old)
+    }
+
+    /// Makes the points and relationships of a committed group durable on this store: waits for host
+    /// operations from before the instant, syncs what they wrote, and commits everything at once.
+    /// Then hosts of the targets see what these present.
+    ///
+    /// Errors: `noInstant`, `noSpace`, `inputOutput`; nothing of the group exists on this store then.
+    public func settle(_ group: InstantGroup) throws(TrackStoreError) {
+        try parts.control.withLock { (control) throws(TrackStoreError) in
+            try checkOpen()
+            guard group.isCommitted,
+                let instant = control.instants.removeValue(forKey: ObjectIdentifier(group))
+            else {
+                throw TrackStoreError(
+                    .noInstant, "the instant has not come, or was not prepared here")
+            }
+            for (volume, _) in instant.plan.points {
+                volume.state.withLock { $0.materialise() }
+            }
+            parts.epochs.quiesce()
+            var made: [Relationship] = []
+            do throws(TrackStoreError) {
+                try makeDurable(instant.plan.points.map(\.volume), through: PlainIO())
+                made = instant.plan.changes.map { $0.relationship() }
+                try store(instant.plan, made, nextSequence: control.nextSequence)
+            } catch {
+                discard(instant)
+                throw error
+            }
+            for (_, point) in instant.plan.points {
+                point.isSettled.store(true, ordering: .releasing)
+            }
+            let replaced = instant.plan.changes.compactMap(\.replaced)
+            enter(made, instead: replaced)
+            leave(instant.numbers)
+        }
+    }
+
+    private func store(
+        _ plan: InstantPlan, _ made: [Relationship], nextSequence: UInt64
+    ) throws(TrackStoreError) {
+        let leaving = plan.changes.compactMap(\.replaced)
+        let idle = parts.idle(without: leaving)
+        var isDone = false
+        defer { if !isDone { StoreParts.mark(leaving, withdrawn: false) } }
+        try parts.recording.replacing(made.map { ($0.target, $0.pending) }) {
+            (transaction) throws(TrackStoreError) in
+            StoreParts.mark(leaving, withdrawn: true)
+            try transaction.put(.meta, Key.nextSequence, NumberRecord(nextSequence).bytes)
+            // A point may have rolled off between its instant and now.
+            for (volume, point) in plan.points where point.live {
+                let record = PointRecord(
+                    time: point.time, capacity: point.capacity, tag: point.tag)
+                try transaction.put(
+                    .points, Key.point(volume.number, point.sequence), record.bytes)
+            }
+            for relationship in leaving {
+                try StoreParts.deleteRows(of: relationship.target, transaction)
+            }
+            for relationship in made { try StoreParts.put(relationship, transaction) }
+            try StoreParts.deleteRows(of: idle, transaction)
+        }
+        isDone = true
+    }
+
+    /// Puts relationships in force that are durable, in place of others, for every operation from now
+    /// on.
+    func enter(_ made: [Relationship], instead replaced: [Relationship]) {
+        let idle = parts.idle(without: replaced)
+        copier.remove(replaced)
+        for relationship in made {
+            relationship.source.state.withLock { state in
+                for index in state.readers.indices
+                where state.readers[index].point === relationship.point
+                    && state.readers[index].target == relationship.target.number
+                {
+                    state.readers[index].stored = relationship.stored
+                }
+            }
+            relationship.target.present(relationship)
+            copier.add(relationship)
+        }
+        for relationship in replaced { parts.forget(relationship) }
+        parts.epochs.quiesce()
+        for relationship in replaced { parts.unpin(relationship) }
+        for (volume, point) in idle { parts.retire(point, of: volume) }
+        copier.wake()
+    }
+}

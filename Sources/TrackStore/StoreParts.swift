@@ -1,0 +1,28 @@
+/// What the threads of a store share.
+struct StoreParts: Sendable {
+    let catalogue: Catalogue
+    let epochs: Epochs
+    let stamps: Stamps
+    let index: SavedIndex
+    let recording: ChangeRecording
+    let reclaimer: Reclaimer
+    let makeIO: BlockIOFactory
+    let tell: @Sendable (TrackStoreFact) -> Void
+    /// Control functions are done one after the other.
+    let control = Monitor(ControlState())
+
+    init(
+        catalogue: Catalogue, makeIO: @escaping BlockIOFactory,
+        tell: @escaping @Sendable (TrackStoreFact) -> Void
+    ) {
+        self.catalogue = catalogue
+        self.makeIO = makeIO
+        self.tell = tell
+        epochs = Epochs()
+        stamps = Stamps()
+        index = SavedIndex(catalogue: catalogue, makeIO: makeIO, tell: tell)
+        recording = ChangeRecording(catalogue: catalogue)
+        reclaimer = Reclaimer(
+            catalogue: catalogue, index: index, epochs: epochs, makeIO: makeIO, tell: tell)
+    }
+}

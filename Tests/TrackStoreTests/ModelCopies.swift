@@ -1,0 +1,289 @@
+import Testing
+import TrackStore
+
+// Points and relationships in a random life.
+extension ModelRun {
+    func backup() throws -> String {
+        let volumes = names.filter {
+            model.volumes[$0]?.isUnsure != true && numbers.chance(isTarget($0) ? 12 : 60)
+        }
+        guard !volumes.isEmpty, names.allSatisfy({ (model.volumes[$0]?.points.count ?? 0) < 7 })
+        else { return "nothing" }
+        let tag = "s/\(nextTag)"
+        nextTag += 1
+        try store.backup(tag, volumes)
+        model.backup(tag, volumes)
+        return "backup"
+    }
+
+    func recover() throws -> String {
+        let source = someName()
+        var target =
+            (numbers.chance(60) ? names.filter(isTarget).randomElement(using: &numbers) : nil)
+            ?? someName()
+        if numbers.chance(10) { target = source }
+        guard let points = model.volumes[source]?.points, !points.isEmpty else { return "nothing" }
+        let point = points[numbers.below(points.count)]
+        let copies = numbers.chance(50)
+        do throws(TrackStoreError) {
+            try store.establish(
+                [NewRelationship(source: source, tag: point.tag, target: target)],
+                backgroundCopy: copies)
+        } catch {
+            let volume = model.volumes[target]
+            let isRefused =
+                switch error.code {
+                case .relationshipExists: volume?.presents != nil
+                case .targetSmaller: volume.map { $0.content.count < point.content.count } ?? false
+                case .cycle: true
+                default: false
+                }
+            guard isRefused else { throw error }
+            return "refused recovery"
+        }
+        if let presents = model.volumes[target]?.presents, presents.source == source,
+            presents.tag == point.tag
+        {
+            return "repeated recovery"
+        }
+        model.give(target, point.content, .init(source: source, tag: point.tag, content: []))
+        if copies, numbers.chance(30) { try drain(target) }
+        if source == target { return "restore in place" }
+        return copies ? "recovery with copy" : "recovery"
+    }
+
+    func drain(_ target: String) throws {
+        guard try store.waitUntilDrained(target) else {
+            throw Difference(description: "the copy to \(target) does not end")
+        }
+    }
+
+    func startCopy() throws -> String {
+        guard
+            let target = names.filter({ model.volumes[$0]?.presents != nil })
+                .randomElement(using: &numbers)
+        else { return "nothing" }
+        do throws(TrackStoreError) {
+            try store.startBackgroundCopy([target])
+        } catch {
+            // It has ended by itself.
+            guard error.code == .noRelationship else { throw error }
+        }
+        if numbers.chance(50) { try drain(target) }
+        return "background copy"
+    }
+
+    func withdraw() throws -> String {
+        guard
+            let target = names.filter({ model.volumes[$0]?.presents != nil })
+                .randomElement(using: &numbers),
+            let device = devices[target]
+        else { return "nothing" }
+        let wasWhole = try store.relationship(into: target)?.tracksRemaining ?? 0 == 0
+        do throws(TrackStoreError) {
+            try store.withdraw([target])
+        } catch {
+            let isBusy = model.volumes.values.contains { volume in
+                volume.presents.map {
+                    $0.isFastReverse && ($0.source == target || volume.isUnsure)
+                } ?? false
+            }
+            guard error.code == .reverseUnderWay,
+                isBusy || model.volumes[target]?.presents?.isFastReverse == true
+            else { throw error }
+            return "refused withdrawal"
+        }
+        model.volumes[target]?.presents = nil
+        if wasWhole { return "withdrawal of a whole copy" }
+        // Tracks that had not come over are whatever they are: the model learns them.
+        let got = try channels[0].readAll(device)
+        model.noteReverted(target, got)
+        model.volumes[target]?.content = got
+        return "withdrawal"
+    }
+
+    // MARK: Instants
+
+    /// Backups, new copies and refreshes of one instant; now and then it does not come.
+    func instant() throws -> String {
+        var actions: [InstantAction] = []
+        var used: Set<String> = []
+        for _ in 0..<(1 + numbers.below(3)) {
+            guard let action = someAction(&used) else { continue }
+            actions.append(action)
+        }
+        guard !actions.isEmpty else { return "nothing" }
+        let group = InstantGroup()
+        do throws(TrackStoreError) {
+            try store.prepare(group, actions, time: 1_795_226_400_000)
+        } catch {
+            let known: [TrackStoreError.Code] = [
+                .relationshipExists, .targetSmaller, .cycle, .noRelationship, .reverseUnderWay,
+                .tooManyTargets,
+            ]
+            guard known.contains(error.code), try isRefused(actions) else { throw error }
+            return "refused instant"
+        }
+        if numbers.chance(10) {
+            if numbers.chance(50) { group.commit() }
+            store.abandon(group)
+            return "abandoned instant"
+        }
+        group.commit()
+        try store.settle(group)
+        take(actions)
+        return actions.count > 1 ? "instant of several" : "instant"
+    }
+
+    private func someAction(_ used: inout Set<String>) -> InstantAction? {
+        let target = someName()
+        guard used.insert(target).inserted, model.volumes[target]?.isUnsure != true else {
+            return nil
+        }
+        switch numbers.below(10) {
+        case 0:
+            guard names.allSatisfy({ (model.volumes[$0]?.points.count ?? 0) < 7 }) else {
+                return nil
+            }
+            defer { nextTag += 1 }
+            return .point(volume: target, tag: "s/\(nextTag)")
+        case ..<6 where model.volumes[target]?.presents != nil:
+            guard let source = model.volumes[target]?.presents?.source,
+                model.volumes[source]?.isUnsure != true
+            else { return nil }
+            return .refresh(target: target)
+        default:
+            let source = someName()
+            guard model.volumes[source]?.isUnsure != true else { return nil }
+            var copy = NewCopy(source: source, target: target)
+            copy.backgroundCopy = numbers.chance(60)
+            copy.isPersistent = numbers.chance(50)
+            copy.recordsChanges = numbers.chance(60)
+            copy.inhibitsTargetWrites = numbers.chance(15)
+            return .establish(copy)
+        }
+    }
+
+    /// The store, asked beforehand, gives a reason too; or the actions are at odds with each other.
+    private func isRefused(_ actions: [InstantAction]) throws -> Bool {
+        for action in actions {
+            if case .establish(let copy) = action, try !store.obstacles(to: copy).isEmpty {
+                return true
+            }
+            if case .refresh(let target) = action {
+                guard let presents = model.volumes[target]?.presents else { return true }
+                let isBusy = presents.isFastReverse || presents.source == target
+                let isSmaller =
+                    model.volumes[target]?.content.count ?? 0
+                    < model.volumes[presents.source]?.content.count ?? 0
+                let hasEnded = try store.relationship(into: target) == nil
+                let feeds = model.volumes[presents.source]?.presents?.isFastReverse == true
+                if isBusy || isSmaller || hasEnded || feeds { return true }
+            }
+        }
+        return actions.count > 1
+    }
+
+    private func take(_ actions: [InstantAction]) {
+        let before = model
+        for action in actions {
+            if case .point(let volume, let tag) = action { model.backup(tag, [volume]) }
+        }
+        func tag(of source: String) -> String {
+            for case .point(source, let tag) in actions { return tag }
+            return ""
+        }
+        for action in actions {
+            switch action {
+            case .point, .reverse: break
+            case .establish(let copy):
+                guard let content = before.volumes[copy.source]?.content else { continue }
+                var made = NaiveModel.Copy(
+                    source: copy.source, tag: tag(of: copy.source), content: [])
+                made.isPersistent = copy.isPersistent || copy.recordsChanges
+                made.inhibits = copy.inhibitsTargetWrites
+                model.give(copy.target, content, made)
+            case .refresh(let target):
+                guard var copy = before.volumes[target]?.presents,
+                    let content = before.volumes[copy.source]?.content
+                else { continue }
+                copy.tag = tag(of: copy.source)
+                model.give(target, content, copy)
+            }
+        }
+    }
+
+    func reverse() throws -> String {
+        guard
+            let target = names.filter({ model.volumes[$0]?.presents != nil })
+                .randomElement(using: &numbers),
+            let presents = model.volumes[target]?.presents,
+            let content = model.volumes[target]?.content
+        else { return "nothing" }
+        let fast = numbers.chance(60)
+        let reasons = try store.reverseObstacles(of: target, fast: fast).map(\.code)
+        let group = InstantGroup()
+        do throws(TrackStoreError) {
+            try store.prepare(group, [.reverse(target: target, fast: fast)], time: 1)
+        } catch {
+            guard reasons.contains(error.code) || error.code == .noRelationship else { throw error }
+            return "refused reverse"
+        }
+        guard reasons.isEmpty || reasons == [.tracksPending] else {
+            throw Difference(description: "a reverse is made against \(reasons)")
+        }
+        group.commit()
+        try store.settle(group)
+        guard let made = try store.relationship(into: presents.source) else {
+            // It has ended already, whichever it was.
+            model.give(
+                presents.source, content, .init(source: target, tag: "", content: []))
+            model.volumes[presents.source]?.presents = nil
+            if model.volumes[target]?.presents != nil { try learn(target) }
+            return "reverse that ended at once"
+        }
+        var back = NaiveModel.Copy(source: target, tag: "", content: [])
+        back.isPersistent = made.isPersistent
+        back.isFastReverse = made.isFastReverse
+        model.give(presents.source, content, back)
+        if made.isFastReverse {
+            model.volumes[target]?.isUnsure = true
+        } else {
+            model.volumes[target]?.presents = nil
+        }
+        if numbers.chance(30) { try drain(presents.source) }
+        return made.isFastReverse ? "fast reverse" : "reverse"
+    }
+
+    /// Relationships that end by themselves when they are done have ended or not: the store knows.
+    func learnEnded() throws {
+        for name in names {
+            guard let presents = model.volumes[name]?.presents, !presents.isPersistent,
+                try store.relationship(into: name) == nil
+            else { continue }
+            model.volumes[name]?.presents = nil
+            if presents.isFastReverse { try learn(presents.source) }
+        }
+    }
+
+    /// What fed a fast reverse restore has ended with it.
+    private func learn(_ name: String) throws {
+        guard let device = devices[name] else { return }
+        model.volumes[name]?.presents = nil
+        model.volumes[name]?.isUnsure = false
+        let got = try channels[0].readAll(device)
+        model.noteReverted(name, got)
+        model.volumes[name]?.content = got
+    }
+}
+
+extension NaiveModel {
+    /// The content is another than it was, without a write: what differs counts as written.
+    mutating func noteReverted(_ name: String, _ new: [UInt8]) {
+        guard let old = volumes[name]?.content else { return }
+        for start in stride(from: 0, to: min(old.count, new.count), by: 65_536) {
+            let track = start..<min(start + 65_536, old.count, new.count)
+            if old[track] != new[track] { noteWritten(name, track) }
+        }
+    }
+}
