@@ -183,6 +183,9 @@ final class ChangeRecording: Sendable {
         }
     }
 
+    /// The store is closed.
+    func forgetAll() { work.withLock { $0.volumes = [:] } }
+
     /// Lets the thread end.
     func stop() {
         work.withLock { $0.isStopping = true }

@@ -8,15 +8,7 @@ final class RingIO: BlockIO {
     private let ring: UnsafeMutablePointer<io_uring>
     private static let depth = 128
 
-    /// Nil where the kernel does not allow rings.
-    init?() {
-        ring = .allocate(capacity: 1)
-        ring.initialize(to: io_uring())
-        guard io_uring_queue_init(UInt32(Self.depth), ring, 0) == 0 else {
-            ring.deallocate()
-            return nil
-        }
-    }
+    private init(_ ring: UnsafeMutablePointer<io_uring>) { self.ring = ring }
 
     deinit {
         io_uring_queue_exit(ring)
@@ -24,7 +16,16 @@ final class RingIO: BlockIO {
     }
 
     /// A ring, or plain system calls where rings are refused.
-    static func orPlain() -> any BlockIO { RingIO() ?? PlainIO() }
+    static func orPlain() -> any BlockIO {
+        let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
+        ring.initialize(to: io_uring())
+        // An object exists only of a ring that does: its `deinit` gives the ring back.
+        guard io_uring_queue_init(UInt32(depth), ring, 0) == 0 else {
+            ring.deallocate()
+            return PlainIO()
+        }
+        return RingIO(ring)
+    }
 
     func perform(_ operations: inout [BlockOperation]) {
         if operations.count == 1 {

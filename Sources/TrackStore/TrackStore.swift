@@ -106,16 +106,14 @@ public final class TrackStore: Sendable {
         do throws(TrackStoreError) {
             try parts.recording.store(all: true)
         } catch { failure = failure ?? error }
-        catalogue.close()
-        lock.release()
+        letGo()
         if let failure { throw failure }
     }
 
     /// Gives the directory up as a killed process would: nothing that is in memory only is kept.
     package func abandon() {
         guard stopThreads() else { return }
-        catalogue.close()
-        lock.release()
+        letGo()
     }
 
     /// False where it has been done before.
@@ -132,6 +130,14 @@ public final class TrackStore: Sendable {
         parts.recording.stop()
         for thread in threads.withLock({ $0 }) { thread.join() }
         return true
+    }
+
+    private func letGo() {
+        catalogue.close()
+        lock.release()
+        for volume in sortedVolumes() { volume.letGo() }
+        copier.remove(copier.relationships())
+        parts.recording.forgetAll()
     }
 
     func volume(_ id: String) throws(TrackStoreError) -> Volume {

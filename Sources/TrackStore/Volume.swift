@@ -108,6 +108,16 @@ final class Volume: Sendable {
         }
     }
 
+    /// The store is closed: volumes and relationships, which know each other, let go, so that their
+    /// memory and files are given back.
+    func letGo() {
+        present(nil)
+        state.withLock { state in
+            state.readers = []
+            state.recorders = []
+        }
+    }
+
     /// The relationship is drained: it stays, but nothing is read through it any more.
     func stopPresenting(_ relationship: Relationship) {
         presented.withLock { presented in

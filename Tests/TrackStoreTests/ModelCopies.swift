@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 import TrackStore
 
@@ -30,6 +31,12 @@ extension ModelRun {
                 [NewRelationship(source: source, tag: point.tag, target: target)],
                 backgroundCopy: copies)
         } catch {
+            if error.code == .unknownPoint {
+                usleep(20_000)
+                takeRolledOff()
+                guard model.point(source, point.tag) == nil else { throw error }
+                return "recovery of a point that has rolled off"
+            }
             let volume = model.volumes[target]
             let isRefused =
                 switch error.code {
@@ -153,7 +160,18 @@ extension ModelRun {
             else { return nil }
             return .refresh(target: target)
         default:
-            let source = someName()
+            // Mostly possible ones.
+            var source = someName()
+            let size = model.volumes[target]?.content.count ?? 0
+            let free = model.volumes[target]?.presents == nil
+            if numbers.chance(85) {
+                guard free,
+                    let fitting = names.filter({ name in
+                        name != target && model.volumes[name]?.content.count ?? 0 <= size
+                    }).randomElement(using: &numbers)
+                else { return nil }
+                source = fitting
+            }
             guard model.volumes[source]?.isUnsure != true else { return nil }
             var copy = NewCopy(source: source, target: target)
             copy.backgroundCopy = numbers.chance(60)
@@ -214,9 +232,13 @@ extension ModelRun {
     }
 
     func reverse() throws -> String {
-        guard
-            let target = names.filter({ model.volumes[$0]?.presents != nil })
-                .randomElement(using: &numbers),
+        let possible = names.filter { name in
+            guard let source = model.volumes[name]?.presents?.source else { return false }
+            return numbers.chance(10)
+                || model.volumes[name]?.content.count ?? 0
+                    <= model.volumes[source]?.content.count ?? 0
+        }
+        guard let target = possible.randomElement(using: &numbers),
             let presents = model.volumes[target]?.presents,
             let content = model.volumes[target]?.content
         else { return "nothing" }
@@ -229,7 +251,11 @@ extension ModelRun {
             guard reasons.contains(error.code) || error.code == .noRelationship else { throw error }
             return "refused reverse"
         }
-        guard reasons.isEmpty || reasons == [.tracksPending] else {
+        let mayEnd = model.volumes[presents.source]?.presents?.isPersistent == false
+        let isPossible = reasons.allSatisfy {
+            $0 == .tracksPending || $0 == .relationshipExists && mayEnd
+        }
+        guard isPossible else {
             throw Difference(description: "a reverse is made against \(reasons)")
         }
         group.commit()

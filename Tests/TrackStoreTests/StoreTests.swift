@@ -55,6 +55,23 @@ final class FaultyIO: BlockIO {
 
 @Suite("Stores")
 struct StoreTests {
+    @Test("a closed store has given its files back, relationships or not")
+    func givesFilesBack() throws {
+        let before = Scratch.names("/proc/self/fd").count
+        for _ in 0..<100 {
+            let small = try SmallStore(["0100", "0200"])
+            small.channel.write(try small.device(), 0, block(1))
+            try small.store.backup("a/1", ["0100"])
+            try small.store.establish(
+                [NewRelationship(source: "0100", tag: "a/1", target: "0200")],
+                backgroundCopy: false)
+            small.channel.write(try small.device("0200"), 0, block(1))
+            try small.store.close()
+        }
+        // Other tests run beside this one.
+        #expect(Scratch.names("/proc/self/fd").count < before + 200)
+    }
+
     @Test("a directory has one store at a time, and is free again when it is closed")
     func oneOwner() throws {
         let small = try SmallStore()
