@@ -27,7 +27,9 @@ let package = Package(
         .target(name: "SessionStore", dependencies: ["CopyModel"]),
         .target(name: "StoragePort", dependencies: ["CopyModel"]),
         .target(name: "MessagePort"),
-        .target(name: "TrackStore", dependencies: ["TrackBitmap", "CLMDB", "CURing", "CISAL"]),
+        .target(
+            name: "TrackStore", dependencies: ["TrackBitmap", "CLMDB", "CURing", "CISAL"],
+            exclude: ["ALGEBRA.md"]),
         // Layer 4: the runtime and the adapters.
         .target(
             name: "SessionRuntime",

@@ -67,8 +67,9 @@ public struct RelationshipDescription: Sendable, Hashable {
     public var secondsLeft: UInt64?
     /// The number that was given with it.
     public var number: UInt64
-    /// Milliseconds since 1970, as given: of the establish, and of the last refresh or reverse.
+    /// When it was established: milliseconds since 1970, as given.
     public var established: Int64
+    /// When it was last refreshed or reversed, or established: milliseconds since 1970, as given.
     public var refreshed: Int64
 }
 

@@ -60,7 +60,8 @@ struct PlannedRelationship: Sendable {
             let changed = before.changes
         else { return made }
         for pending in [made.pending, made.stored] {
-            if kind == .refresh { pending.formUnion(before.pending) }
+            // What has come over, but not durably yet, may be lost to a power cut: it comes again.
+            if kind == .refresh { pending.formUnion(before.stored) }
             pending.formUnion(changed.source.bitmap)
             pending.formUnion(changed.target.bitmap)
             // What has been written to the target since it changed recorders: in the one or the other.

@@ -166,7 +166,7 @@ extension TrackStore {
             parts.epochs.quiesce()
             var made: [Relationship] = []
             do throws(TrackStoreError) {
-                try makeDurable(instant.plan.points.map(\.volume), through: PlainIO())
+                try makeDurable(instant.plan.points.map(\.volume), through: parts.makeControlIO())
                 made = instant.plan.changes.map { $0.relationship() }
                 try store(instant.plan, made, nextSequence: control.nextSequence)
             } catch {

@@ -117,7 +117,7 @@ extension TrackStore {
                 let needed = leaving.filter { parts.isNeeded($0) }
                 guard needed.isEmpty else { return needed }
                 for relationship in leaving where !relationship.drained {
-                    try relationship.persist(in: parts.catalogue, through: PlainIO())
+                    try relationship.persist(in: parts.catalogue, through: parts.makeControlIO())
                 }
                 try parts.end(leaving)
                 copier.remove(leaving)

@@ -7,16 +7,20 @@ struct StoreParts: Sendable {
     let recording: ChangeRecording
     let reclaimer: Reclaimer
     let makeIO: BlockIOFactory
+    /// For control functions, which mostly sync: no ring is worth making for them.
+    let makeControlIO: BlockIOFactory
     let tell: @Sendable (TrackStoreFact) -> Void
     /// Control functions are done one after the other.
     let control = Monitor(ControlState())
 
     init(
         catalogue: Catalogue, makeIO: @escaping BlockIOFactory,
+        makeControlIO: @escaping BlockIOFactory,
         tell: @escaping @Sendable (TrackStoreFact) -> Void
     ) {
         self.catalogue = catalogue
         self.makeIO = makeIO
+        self.makeControlIO = makeControlIO
         self.tell = tell
         epochs = Epochs()
         stamps = Stamps()

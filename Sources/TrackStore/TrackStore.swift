@@ -62,7 +62,9 @@ public final class TrackStore: Sendable {
         try Files.syncDirectory(directory)
         let catalogue = try Catalogue(
             path: directory + "/index", mapSize: configuration.indexCapacity)
-        parts = StoreParts(catalogue: catalogue, makeIO: makeIO, tell: facts)
+        parts = StoreParts(
+            catalogue: catalogue, makeIO: makeIO,
+            makeControlIO: configuration.makeIO ?? { PlainIO() }, tell: facts)
         copier = BackgroundCopier(parts: parts)
         try load()
         try start()
@@ -96,7 +98,7 @@ public final class TrackStore: Sendable {
     public func close() throws(TrackStoreError) {
         guard stopThreads() else { return }
         var failure: TrackStoreError?
-        let io = PlainIO()
+        let io = parts.makeControlIO()
         do throws(TrackStoreError) {
             try parts.index.commit(through: io)
         } catch { failure = error }

@@ -18,8 +18,9 @@ final class Volume: Sendable {
     private let presented = Monitor<Relationship?>(nil)
     private let presents = Atomic<Bool>(false)
     /// Data was written that no sync has covered since. Set when a write is complete, before its
-    /// operation ends: whoever waits for operations and then looks, misses none.
-    let isDirty = Atomic<Bool>(false)
+    /// operation ends: whoever waits for operations and then looks, misses none. True at first: a
+    /// process that was killed may have left data that only the cache holds.
+    let isDirty = Atomic<Bool>(true)
     let isDeleted = Atomic<Bool>(false)
     /// A relationship keeps hosts from writing to it.
     let inhibitsWrites = Atomic<Bool>(false)

@@ -120,6 +120,7 @@ final class WireClient {
                 Glibc.send(
                     descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
             }
+            if count < 0, errno == EINTR { continue }
             if count <= 0 { return false }
             sent += count
         }
@@ -133,6 +134,8 @@ final class WireClient {
             let now = bytes.withUnsafeMutableBytes {
                 recv(descriptor, $0.baseAddress! + received, count - received, 0)
             }
+            // A receive with a time limit is interrupted when its process is stopped and goes on.
+            if now < 0, errno == EINTR { continue }
             guard now > 0 else {
                 let end = now == 0 ? "end of stream" : "errno \(errno)"
                 throw Failure(description: "\(end) after \(received) of \(count) bytes")
@@ -148,6 +151,7 @@ final class WireClient {
         while true {
             let count = recv(descriptor, &bytes, bytes.count, 0)
             if count == 0 { return true }
+            if count < 0, errno == EINTR { continue }
             if count < 0 { return errno == ECONNRESET }
         }
     }

@@ -13,6 +13,7 @@ extension ModelRun {
         let tag = "s/\(nextTag)"
         nextTag += 1
         try store.backup(tag, volumes)
+        tell("backup \(tag) of \(volumes)")
         model.backup(tag, volumes)
         return "backup"
     }
@@ -53,6 +54,7 @@ extension ModelRun {
         {
             return "repeated recovery"
         }
+        tell("recover \(source) at \(point.tag) to \(target)")
         model.give(target, point.content, .init(source: source, tag: point.tag, content: []))
         if copies, numbers.chance(30) { try drain(target) }
         if source == target { return "restore in place" }
@@ -100,12 +102,14 @@ extension ModelRun {
             else { throw error }
             return "refused withdrawal"
         }
+        tell("withdraw \(target), whole: \(wasWhole)")
         model.volumes[target]?.presents = nil
         if wasWhole { return "withdrawal of a whole copy" }
         // Tracks that had not come over are whatever they are: the model learns them.
         let got = try channels[0].readAll(device)
         model.noteReverted(target, got)
         model.volumes[target]?.content = got
+        model.volumes[target]?.settle()
         return "withdrawal"
     }
 
@@ -203,6 +207,7 @@ extension ModelRun {
     }
 
     private func take(_ actions: [InstantAction]) {
+        for action in actions { tell("\(action)") }
         let before = model
         for action in actions {
             if case .point(let volume, let tag) = action { model.backup(tag, [volume]) }
@@ -268,6 +273,7 @@ extension ModelRun {
             if model.volumes[target]?.presents != nil { try learn(target) }
             return "reverse that ended at once"
         }
+        tell("reverse \(target) to \(presents.source)")
         var back = NaiveModel.Copy(source: target, tag: "", content: [])
         back.isPersistent = made.isPersistent
         back.isFastReverse = made.isFastReverse
@@ -297,9 +303,13 @@ extension ModelRun {
         guard let device = devices[name] else { return }
         model.volumes[name]?.presents = nil
         model.volumes[name]?.isUnsure = false
+        guard channels[0].flush(device) == nil else {
+            throw Difference(description: "flush failed")
+        }
         let got = try channels[0].readAll(device)
         model.noteReverted(name, got)
         model.volumes[name]?.content = got
+        model.volumes[name]?.settle()
     }
 }
 

@@ -12,16 +12,23 @@ final class ModelRun {
     private(set) var channels: [HostChannel]
     private(set) var devices: [String: OpenDevice] = [:]
     var nextTag = 1
-    private let avoidsRing: Bool
+    private let configuration: TrackStore.Configuration
+    /// Half of the lives are on a disk of which the power can be cut.
+    private let disk: SimulatedDisk?
     private(set) var counts: [String: Int] = [:]
+    /// What was done, for whoever has to find out why it went wrong.
+    private(set) var story: [String] = []
 
     struct Difference: Error, CustomStringConvertible { var description: String }
 
     init(seed: UInt64) throws {
         numbers = SeededNumbers(seed: seed)
-        avoidsRing = numbers.chance(50)
         var configuration = TrackStore.Configuration(directory: scratch.path)
-        configuration.avoidsRing = avoidsRing
+        configuration.avoidsRing = numbers.chance(50)
+        let disk = numbers.chance(50) ? SimulatedDisk() : nil
+        if let disk { configuration.makeIO = { disk.io() } }
+        self.configuration = configuration
+        self.disk = disk
         store = try TrackStore(configuration, facts: facts.add)
         channels = [try HostChannel(store: store), try HostChannel(store: store)]
         for number in 0..<(2 + numbers.below(4)) { try create("010\(number)") }
@@ -55,12 +62,15 @@ final class ModelRun {
         for step in 0..<steps {
             let what = try doSomething()
             counts[what, default: 0] += 1
+            tell("-- step \(step): \(what)")
             try compare("step \(step) \(what)")
         }
         channels = []
         devices = [:]
         try store.close()
     }
+
+    func tell(_ line: String) { story.append(line) }
 
     private func doSomething() throws -> String {
         switch numbers.below(100) {
@@ -143,9 +153,11 @@ final class ModelRun {
                 held.append(memory)
                 request.data = memory
                 model.write(name, offset, new)
+                tell("write \(name) \(offset)+\(count)")
             case ..<8:
                 request.kind = .zero
                 model.write(name, offset, [UInt8](repeating: 0, count: count))
+                tell("zero \(name) \(offset)+\(count)")
             case ..<9:
                 request.kind = .read
                 expected[number] = model.volumes[name].map {
@@ -183,10 +195,13 @@ final class ModelRun {
     }
 
     private func flush() throws -> String {
-        guard let device = devices[someName()] else { return "nothing" }
+        let name = someName()
+        guard let device = devices[name] else { return "nothing" }
         guard channels[0].flush(device) == nil else {
             throw Difference(description: "flush failed")
         }
+        model.volumes[name]?.settle()
+        tell("flush \(name)")
         return "flush"
     }
 
@@ -223,6 +238,7 @@ final class ModelRun {
         let more = [512, 4096, 65_536, 100_352][numbers.below(4)]
         try store.expandVolumes([(name, UInt64(length + more))])
         model.volumes[name]?.content += [UInt8](repeating: 0, count: more)
+        model.volumes[name]?.durable += [UInt8](repeating: 0, count: more)
         return "expansion"
     }
 
@@ -251,8 +267,6 @@ final class ModelRun {
     // MARK: Stops
 
     private func reopen() throws {
-        var configuration = TrackStore.Configuration(directory: scratch.path)
-        configuration.avoidsRing = avoidsRing
         store = try TrackStore(configuration, facts: facts.add)
         channels = [try HostChannel(store: store), try HostChannel(store: store)]
         for name in names { devices[name] = try store.open(.volume(name)) }
@@ -260,6 +274,9 @@ final class ModelRun {
 
     private func restart() throws -> String {
         try store.close()
+        for name in names where model.volumes[name]?.isUnsure == false {
+            model.volumes[name]?.settle()
+        }
         try reopen()
         return "restart"
     }
@@ -269,10 +286,14 @@ final class ModelRun {
     private func crash() throws -> String {
         let flushes = numbers.chance(50)
         if flushes {
-            for device in devices.values where channels[0].flush(device) != nil {
-                throw Difference(description: "flush failed")
+            for (name, device) in devices {
+                guard channels[0].flush(device) == nil else {
+                    throw Difference(description: "flush failed")
+                }
+                model.volumes[name]?.settle()
             }
         }
+        if disk != nil, numbers.chance(70) { return try cutPower() }
         store.abandon()
         try reopen()
         guard !flushes else { return "crash after flush" }
@@ -290,9 +311,32 @@ final class ModelRun {
                 }
             }
             model.noteReverted(name, got)
+            model.volumes[name]?.since.append((0, got))
             swap(&model.volumes[name, default: volume].content, &got)
         }
         return "crash"
+    }
+
+    /// Flushed writes are there, others in any part; points, and what was presented, are exact.
+    private func cutPower() throws -> String {
+        store.abandon()
+        let lost = disk?.cutPower(&numbers) ?? 0
+        try reopen()
+        counts["writes lost to power cuts", default: 0] += lost
+        for name in names {
+            guard let volume = model.volumes[name], let device = devices[name], !volume.isUnsure
+            else { continue }
+            let got = try channels[0].readAll(device)
+            if let place = volume.impossible(got) {
+                throw Difference(
+                    description: "after a power cut, \(name) is neither old nor new at \(place): "
+                        + "track \(place / 65_536), block \(place % 65_536 / 4096)")
+            }
+            model.noteReverted(name, got)
+            model.volumes[name]?.content = got
+            model.volumes[name]?.settle()
+        }
+        return "power cut"
     }
 
     // MARK: Comparing

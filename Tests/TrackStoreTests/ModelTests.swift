@@ -25,13 +25,16 @@ struct ModelTests {
                     while true {
                         let seed = shared.next.add(1, ordering: .relaxed).oldValue
                         guard seed < first + sequences else { return }
+                        var life: ModelRun?
                         do {
                             let run = try ModelRun(seed: UInt64(seed))
+                            life = run
                             try run.run(steps: steps)
                             let counts = run.counts
                             shared.counts.withLock { $0.merge(counts, uniquingKeysWith: +) }
                         } catch {
-                            Issue.record("seed \(seed): \(error)")
+                            let story = life?.story.suffix(environmentNumber("STILLPOINT_STORY", default: 40)).joined(separator: "\n") ?? ""
+                            Issue.record("seed \(seed): \(error), after\n\(story)")
                         }
                     }
                 }

@@ -27,6 +27,61 @@ struct NaiveModel {
         var presents: Copy?
         /// Its content may be lost at any moment.
         var isUnsure = false
+        /// What a power cut cannot take away, and what was written since: a cut keeps any part of it.
+        var durable: [UInt8] = []
+        var since: [(offset: Int, bytes: [UInt8])] = []
+
+        init(content: [UInt8], multiplier: UInt32) {
+            self.content = content
+            self.multiplier = multiplier
+            durable = content
+        }
+
+        /// What the volume reads as now survives a power cut.
+        mutating func settle() {
+            durable = content
+            since = []
+        }
+
+        /// What the volume reads as before `end` survives a power cut.
+        mutating func settle(_ end: Int) {
+            durable.replaceSubrange(0..<end, with: content[..<end])
+            since = since.compactMap { write in
+                let inside = max(write.offset, end)..<max(write.offset + write.bytes.count, end)
+                guard !inside.isEmpty else { return nil }
+                return (
+                    inside.lowerBound,
+                    Array(write.bytes[(inside.lowerBound - write.offset)...])
+                )
+            }
+        }
+
+        /// Every sector is one that it may be after a power cut. Gives the first place that is not.
+        func impossible(_ got: [UInt8]) -> Int? {
+            for start in stride(from: 0, to: got.count, by: 512) {
+                let sector = start..<min(start + 512, got.count)
+                if got[sector] == durable[sector] || got[sector] == content[sector] { continue }
+                if !mayBe(got, sector) { return start }
+            }
+            return nil
+        }
+
+        private func mayBe(_ got: [UInt8], _ sector: Range<Int>) -> Bool {
+            // A write within the sector builds on what was there.
+            var values = [Array(durable[sector])]
+            for write in since {
+                let inside = sector.clamped(to: write.offset..<write.offset + write.bytes.count)
+                guard !inside.isEmpty else { continue }
+                for value in values {
+                    var new = value
+                    for place in inside {
+                        new[place - sector.lowerBound] = write.bytes[place - write.offset]
+                    }
+                    if !values.contains(new) { values.append(new) }
+                }
+            }
+            return values.contains(Array(got[sector]))
+        }
     }
 
     var volumes: [String: Volume] = [:]
@@ -34,6 +89,7 @@ struct NaiveModel {
     mutating func write(_ volume: String, _ offset: Int, _ bytes: [UInt8]) {
         guard !bytes.isEmpty else { return }
         volumes[volume]?.content.replaceSubrange(offset..<offset + bytes.count, with: bytes)
+        volumes[volume]?.since.append((offset, bytes))
         noteWritten(volume, offset..<offset + bytes.count)
     }
 
@@ -49,6 +105,7 @@ struct NaiveModel {
         for name in names {
             guard let content = volumes[name]?.content else { continue }
             volumes[name]?.points.append(Point(tag: tag, content: content))
+            volumes[name]?.settle()
         }
     }
 
@@ -68,6 +125,7 @@ struct NaiveModel {
         var copy = copy
         copy.content = Array(new[..<covered])
         volumes[target]?.presents = copy
+        volumes[target]?.settle(covered)
         noteWritten(target, 0..<covered)
     }
 
