@@ -65,7 +65,8 @@ final class BackgroundCopier: Sendable {
         let reader = IndexReader(catalogue: parts.catalogue, index: parts.index)
         let lane = CopyLane(
             parts: parts, io: io, index: reader,
-            resolver: Resolver(stamps: parts.stamps, index: reader, io: io, longest: Geometry.track))
+            resolver: Resolver(stamps: parts.stamps, index: reader, io: io, longest: Geometry.track)
+        )
         let slot = parts.epochs.register()
         defer { parts.epochs.unregister(slot) }
         var progress: [ObjectIdentifier: Progress] = [:]
@@ -197,6 +198,7 @@ final class BackgroundCopier: Sendable {
     private func drain(_ relationship: Relationship, through io: any BlockIO) {
         do throws(TrackStoreError) {
             try relationship.persist(in: parts.catalogue, through: io)
+            try relationship.feeding?.persist(in: parts.catalogue, through: io)
             let isDone = try parts.control.withLock { (_) throws(TrackStoreError) in
                 try parts.finish(relationship, copier: self)
             }

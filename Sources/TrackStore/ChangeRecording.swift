@@ -142,9 +142,12 @@ final class ChangeRecording: Sendable {
             (state.intents.takeIdle(all: all), state.recorders)
         }
         let pages = recorders.map { recorder in
-            (recorder, recorder.bitmap.takeChangedPages().map { number in
-                (number: number, bytes: recorder.bitmap.bytes(ofPage: number))
-            })
+            (
+                recorder,
+                recorder.bitmap.takeChangedPages().map { number in
+                    (number: number, bytes: recorder.bitmap.bytes(ofPage: number))
+                }
+            )
         }
         guard !idle.isEmpty || pages.contains(where: { !$0.1.isEmpty }) else { return }
         do throws(TrackStoreError) {

@@ -197,7 +197,8 @@ extension TrackStore {
                 throw Self.cycle(change.target.name)
             }
         }
-        let more = plan.changes.filter { $0.source === change.source && $0.kind == .establish }.count
+        let more = plan.changes.filter { $0.source === change.source && $0.kind == .establish }
+            .count
         guard change.kind != .establish || targets(of: change.source) + more < Self.mostTargets
         else { throw Self.tooManyTargets(change.source.name) }
     }

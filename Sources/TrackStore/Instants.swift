@@ -166,7 +166,12 @@ extension TrackStore {
             parts.epochs.quiesce()
             var made: [Relationship] = []
             do throws(TrackStoreError) {
-                try makeDurable(instant.plan.points.map(\.volume), through: parts.makeControlIO())
+                let io = parts.makeControlIO()
+                try makeDurable(instant.plan.points.map(\.volume), through: io)
+                // What the targets' own points read from the files from now on.
+                for case let old? in instant.plan.changes.map(\.replaced) where !old.drained {
+                    try old.persist(in: catalogue, through: io)
+                }
                 made = instant.plan.changes.map { $0.relationship() }
                 try store(instant.plan, made, nextSequence: control.nextSequence)
             } catch {

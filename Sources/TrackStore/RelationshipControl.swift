@@ -139,7 +139,8 @@ extension TrackStore {
         let reader = IndexReader(catalogue: parts.catalogue, index: parts.index)
         let lane = CopyLane(
             parts: parts, io: io, index: reader,
-            resolver: Resolver(stamps: parts.stamps, index: reader, io: io, longest: Geometry.track))
+            resolver: Resolver(stamps: parts.stamps, index: reader, io: io, longest: Geometry.track)
+        )
         let slot = parts.epochs.register()
         defer { parts.epochs.unregister(slot) }
         while relationship.pending.memberCount > 0, !relationship.withdrawn {

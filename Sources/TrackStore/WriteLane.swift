@@ -179,9 +179,18 @@ extension WriteLane {
     ) throws(TrackStoreError) -> UInt16 {
         guard let newest = state.points.last, newest.sequence > base else { return 0 }
         let (points, readers) = (state.points, state.readers)
+        // The map is about all points: what only the younger ones need is not for it.
+        if touch.isPending {
+            guard
+                let point = VolumeState.newestNeeding(touch.track, points, readers, after: base)
+            else { return 0 }
+            try index.find(volume, track: touch.track, from: point.sequence, into: &found)
+            return touch.touched & ~found.reduce(0) { $0 | $1.mask }
+        }
         let covered = try state.saved.mask(of: touch.track) { (track) throws(TrackStoreError) in
-            guard let point = VolumeState.newestNeeding(track, points, readers, after: base)
-            else { return .max }
+            guard let point = VolumeState.newestNeeding(track, points, readers) else {
+                return .max
+            }
             try index.find(volume, track: track, from: point.sequence, into: &found)
             return found.reduce(0) { $0 | $1.mask }
         }

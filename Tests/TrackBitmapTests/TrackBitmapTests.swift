@@ -92,3 +92,36 @@ struct TrackBitmapTests {
         #expect(bitmap.memberCount == 10)
     }
 }
+
+@Suite("Whole sets of tracks")
+struct WholeSetTests {
+    @Test(
+        "a union and a range agree with plain sets, whatever the sizes and whether they began full",
+        arguments: 0..<40)
+    func agrees(seed: Int) {
+        var numbers = SystemRandomNumberGenerator()
+        let counts = [1, 63, 64, 1000, 32_768, 40_000, 70_001]
+        let mine = TrackBitmap(
+            count: counts.randomElement(using: &numbers) ?? 1, full: seed % 7 == 0)
+        let theirs = TrackBitmap(
+            count: counts.randomElement(using: &numbers) ?? 1, full: seed % 5 == 0)
+        var plain = seed % 7 == 0 ? Set(0..<mine.count) : []
+        var other = seed % 5 == 0 ? Set(0..<theirs.count) : []
+        for _ in 0..<50 {
+            let track = Int.random(in: 0..<theirs.count, using: &numbers)
+            theirs.insert(track)
+            other.insert(track)
+            let gone = Int.random(in: 0..<theirs.count, using: &numbers)
+            theirs.remove(gone)
+            other.remove(gone)
+        }
+        mine.formUnion(theirs)
+        plain.formUnion(other.filter { $0 < mine.count })
+        let first = Int.random(in: 0..<mine.count, using: &numbers)
+        let range = first..<first + Int.random(in: 0..<200, using: &numbers)
+        mine.insert(range)
+        plain.formUnion(range.filter { $0 < mine.count })
+        #expect(mine.memberCount == plain.count)
+        #expect((0..<mine.count + 5).allSatisfy { mine.contains($0) == plain.contains($0) })
+    }
+}

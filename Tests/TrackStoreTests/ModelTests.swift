@@ -33,7 +33,10 @@ struct ModelTests {
                             let counts = run.counts
                             shared.counts.withLock { $0.merge(counts, uniquingKeysWith: +) }
                         } catch {
-                            let story = life?.story.suffix(environmentNumber("STILLPOINT_STORY", default: 40)).joined(separator: "\n") ?? ""
+                            let story =
+                                life?.story.suffix(
+                                    environmentNumber("STILLPOINT_STORY", default: 40)
+                                ).joined(separator: "\n") ?? ""
                             Issue.record("seed \(seed): \(error), after\n\(story)")
                         }
                     }
