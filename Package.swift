@@ -49,7 +49,7 @@ let package = Package(
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
         .target(name: "EmbeddedStorage", dependencies: ["StoragePort", "TrackStore", "CopyModel"]),
-        .target(name: "NBDServer", dependencies: ["TrackStore"]),
+        .target(name: "NBDServer", dependencies: ["TrackStore", "COpenSSL"]),
         .target(name: "ConsoleText", dependencies: ["CommandSchema", "CopyModel"]),
         // Layer 5: the composition root.
         .executableTarget(
@@ -114,6 +114,7 @@ let package = Package(
         .systemLibrary(name: "CLMDB"),
         .systemLibrary(name: "CURing"),
         .systemLibrary(name: "CISAL"),
+        .systemLibrary(name: "COpenSSL"),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -4,13 +4,15 @@ import Synchronization
 final class Shared: Sendable {
     let catalogue: any ExportCatalogue
     let limits: NBDLimits
+    let tls: NBDTLS?
     let counters = Counters()
     let memory: MemoryBudget
     let isClosing = Atomic(false)
 
-    init(catalogue: any ExportCatalogue, limits: NBDLimits) {
+    init(catalogue: any ExportCatalogue, limits: NBDLimits, tls: NBDTLS?) {
         self.catalogue = catalogue
         self.limits = limits
+        self.tls = tls
         memory = MemoryBudget(bytes: limits.receiveMemory)
     }
 }
@@ -18,7 +20,7 @@ final class Shared: Sendable {
 /// One client's connection, from greeting to farewell, on the thread that `run` is called on.
 struct Connection: ~Copyable {
     private let shared: Shared
-    private let stream: SocketStream
+    private var stream: SocketStream
     private var buffer: ReceiveBuffer
     private var hasEntered = false
 
@@ -65,7 +67,8 @@ struct Connection: ~Copyable {
 
     private mutating func negotiate() -> Negotiated {
         let deadline = Monotonic.now + NBDLimits.nanoseconds(shared.limits.handshake)
-        var machine = Negotiation(security: .unavailable)
+        var machine = Negotiation(
+            security: shared.tls.map { $0.isRequired ? .required : .offered } ?? .unavailable)
         var channel: (any ExportChannel)?
         var step = Negotiation.Step.send(Negotiation.greeting)
         while true {
@@ -83,9 +86,10 @@ struct Connection: ~Copyable {
             case .open(let name):
                 step = machine.opened(open(name, &channel))
                 continue
-            case .secure:
-                // Not reached: the machine was told that there is no TLS.
-                return .ended(.protocolViolation)
+            case .secure(let bytes):
+                if let closing = secure(bytes, before: deadline) { return .ended(closing) }
+                step = machine.secured()
+                continue
             case .enter(let bytes, let terms):
                 if let closing = send(bytes, before: deadline) { return .ended(closing) }
                 guard let channel else { return .ended(.exportUnavailable) }
@@ -116,6 +120,21 @@ struct Connection: ~Copyable {
         } catch {
             return .failure(error)
         }
+    }
+
+    /// Starts TLS; nil when it has begun. What a client sent in the clear before it knew of the answer
+    /// is dropped unread: nobody can tell who sent it.
+    private mutating func secure(_ bytes: [UInt8], before deadline: UInt64) -> NBDClosing? {
+        guard let tls = shared.tls else { return .protocolViolation }
+        if let closing = send(bytes, before: deadline) { return closing }
+        buffer.consume(buffer.readable.count)
+        let shared = shared
+        let isSecure = stream.secure(tls, before: deadline) {
+            shared.isClosing.load(ordering: .relaxed)
+        }
+        if isSecure { return nil }
+        if shared.isClosing.load(ordering: .relaxed) { return .serverClosing }
+        return Monotonic.now < deadline ? .protocolViolation : .handshakeTimedOut
     }
 
     /// Receives something; nil when there is more to look at.

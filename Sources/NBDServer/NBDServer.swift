@@ -34,15 +34,16 @@ public final class NBDServer: Sendable {
 
     /// Makes a server that does not listen yet.
     ///
-    /// `observe` is told of what happens to connections, on their threads; it must not block.
+    /// With `tls`, clients may or must start TLS. `observe` is told of what happens to connections, on
+    /// their threads; it must not block.
     public init(
         catalogue: any ExportCatalogue, listen addresses: [NBDAddress] = [.loopback],
-        limits: NBDLimits = NBDLimits(),
+        limits: NBDLimits = NBDLimits(), tls: NBDTLS? = nil,
         observe: @escaping @Sendable (NBDServerEvent) -> Void = { _ in }
     ) {
         self.addresses = addresses
         self.observe = observe
-        shared = Shared(catalogue: catalogue, limits: limits)
+        shared = Shared(catalogue: catalogue, limits: limits, tls: tls)
     }
 
     /// Where the server listens, with the ports that the system chose; empty before `start`.

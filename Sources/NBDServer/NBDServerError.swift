@@ -10,6 +10,8 @@ public struct NBDServerError: Error, Sendable, Equatable, CustomStringConvertibl
         case addressUnusable = "address-unusable"
         /// This user may not listen there.
         case notPermitted = "not-permitted"
+        /// A certificate, key or authority cannot be read, or they do not belong together.
+        case certificateUnusable = "certificate-unusable"
         /// The system lacks descriptors, memory or threads.
         case outOfResources = "out-of-resources"
         /// The server was started before; a closed server is not started again.

@@ -13,8 +13,6 @@
 /// An option that is refused is skipped to its end, so that the stream is never out of step.
 struct Negotiation {
     /// Whether TLS can be had.
-    ///
-    /// No transport offers it yet, but what the handshake owes it stands.
     enum Security: Equatable { case unavailable, offered, required, established }
 
     /// What the driver does next.

@@ -9,18 +9,17 @@ enum Monotonic {
     }
 }
 
-/// A connected stream socket, blocking, as its one thread uses it.
+/// A connected stream socket, blocking, as its one thread uses it; after `secure`, through TLS.
 ///
-/// Does not own the descriptor.
-///
-/// A TLS stream would take this one's place: nothing else touches a connection's descriptor but
-/// the server, which shuts it down to wake the thread.
+/// Does not own the descriptor. Nothing else touches it but the server, which shuts it down to wake the
+/// thread.
 struct SocketStream {
     enum Received: Equatable { case bytes(Int), end, nothingYet, broken }
     enum Sent: Equatable { case all, timedOut, broken }
 
     let descriptor: Int32
     private let tick: UInt64
+    private var session: TLSSession?
     /// The system's own bound on one call.
     private static let mostVectors = 1024
 
@@ -36,8 +35,27 @@ struct SocketStream {
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &interval, size)
     }
 
+    /// Starts TLS as the server; false where the client does not get it done before `deadline`, or
+    /// `isClosing` says that it is of no use any more.
+    mutating func secure(
+        _ tls: NBDTLS, before deadline: UInt64, isClosing: () -> Bool
+    ) -> Bool {
+        guard let session = TLSSession.begin(tls, on: descriptor) else { return false }
+        while Monotonic.now < deadline, !isClosing() {
+            switch session.shakeHands() {
+            case .done:
+                self.session = session
+                return true
+            case .again: continue
+            case .failed: return false
+            }
+        }
+        return false
+    }
+
     /// Receives what is there, waiting for a tick at most.
     func receive(into room: UnsafeMutableRawBufferPointer) -> Received {
+        if let session { return session.receive(into: room) }
         while true {
             let count = recv(descriptor, room.baseAddress, room.count, 0)
             if count > 0 { return .bytes(count) }
@@ -57,6 +75,16 @@ struct SocketStream {
         var first = 0
         var deadline: UInt64?
         while first < vectors.count {
+            if let session {
+                guard let count = session.send(UnsafeRawBufferPointer(vectors[first])) else {
+                    return .broken
+                }
+                first = advance(vectors, from: first, by: count)
+                guard first < vectors.count else { break }
+                if count > 0 { continue }
+                guard isInTime(&deadline, limit) else { return .timedOut }
+                continue
+            }
             var message = msghdr()
             message.msg_iov = vectors.baseAddress! + first
             message.msg_iovlen = min(vectors.count - first, Self.mostVectors)
@@ -68,11 +96,17 @@ struct SocketStream {
             }
             guard first < vectors.count else { break }
             // The clock is only looked at when the client is slower than one send.
-            let now = Monotonic.now
-            if let deadline, now >= deadline { return .timedOut }
-            deadline = deadline ?? now + limit
+            guard isInTime(&deadline, limit) else { return .timedOut }
         }
         return .all
+    }
+
+    /// The deadline counts from the first look.
+    private func isInTime(_ deadline: inout UInt64?, _ limit: UInt64) -> Bool {
+        let now = Monotonic.now
+        if let deadline, now >= deadline { return false }
+        deadline = deadline ?? now + limit
+        return true
     }
 
     /// Sends bytes that lie in an array.
@@ -91,6 +125,7 @@ struct SocketStream {
     /// Ends the sending side, and takes in what the client still sends for a moment: closing on
     /// unread input would make the system drop the farewell that is on its way.
     func linger(_ room: UnsafeMutableRawBufferPointer) {
+        session?.close()
         shutdown(descriptor, Int32(SHUT_WR))
         let deadline = Monotonic.now + 100_000_000
         while Monotonic.now < deadline {
@@ -101,6 +136,7 @@ struct SocketStream {
         }
     }
 
+    /// Skips vectors of nothing too.
     private func advance(
         _ vectors: UnsafeMutableBufferPointer<iovec>, from first: Int, by count: Int
     ) -> Int {
@@ -116,4 +152,8 @@ struct SocketStream {
         }
         return index
     }
+}
+
+extension UnsafeRawBufferPointer {
+    fileprivate init(_ vector: iovec) { self.init(start: vector.iov_base, count: vector.iov_len) }
 }

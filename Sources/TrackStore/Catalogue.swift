@@ -65,6 +65,27 @@ final class Catalogue: @unchecked Sendable {
         self.environment = environment
     }
 
+    /// Opens the environment in directory `path` to be read beside another process that writes to it.
+    /// Tables that it does not have yet are empty. LMDB does not bear a second one in the same process.
+    init(reading path: String) throws(TrackStoreError) {
+        var created: OpaquePointer?
+        try Self.check(mdb_env_create(&created), "open the index", path)
+        guard let environment = created else {
+            throw TrackStoreError(.inputOutput, "the index could not be opened", place: path)
+        }
+        self.path = path
+        do throws(TrackStoreError) {
+            try Self.check(mdb_env_set_maxdbs(environment, 16), "open the index", path)
+            let flags = UInt32(MDB_NOTLS | MDB_RDONLY)
+            try Self.check(mdb_env_open(environment, path, flags, 0o600), "open the index", path)
+            tables = try Self.openTables(environment, path, isReading: true)
+        } catch {
+            mdb_env_close(environment)
+            throw error
+        }
+        self.environment = environment
+    }
+
     deinit { close() }
 
     /// Ends all use of the environment. No transaction may be under way; none begins afterwards.
@@ -74,16 +95,20 @@ final class Catalogue: @unchecked Sendable {
         }
     }
 
+    /// `isReading`: tables that are not there are not made.
     private static func openTables(
-        _ environment: OpaquePointer, _ path: String
+        _ environment: OpaquePointer, _ path: String, isReading: Bool = false
     ) throws(TrackStoreError) -> [MDB_dbi] {
         var begun: OpaquePointer?
-        try check(mdb_txn_begin(environment, nil, 0, &begun), "open the index", path)
+        let kind = UInt32(isReading ? MDB_RDONLY : 0)
+        try check(mdb_txn_begin(environment, nil, kind, &begun), "open the index", path)
         var tables: [MDB_dbi] = []
         for table in Table.allCases {
             var handle: MDB_dbi = 0
-            let result = mdb_dbi_open(begun, "\(table)", UInt32(MDB_CREATE), &handle)
-            if result != 0 {
+            let flags = UInt32(isReading ? 0 : MDB_CREATE)
+            let result = mdb_dbi_open(begun, "\(table)", flags, &handle)
+            if isReading, result == MDB_NOTFOUND { handle = absent }
+            if result != 0, handle != absent {
                 mdb_txn_abort(begun)
                 throw failure(result, "open the index", path)
             }
@@ -92,6 +117,9 @@ final class Catalogue: @unchecked Sendable {
         try check(mdb_txn_commit(begun), "open the index", path)
         return tables
     }
+
+    /// Stands for a table that an environment which is only read does not have.
+    fileprivate static let absent = MDB_dbi.max
 
     /// Runs `body` and makes what it did durable, all or nothing; nothing where it throws.
     func write<Result>(
@@ -209,6 +237,7 @@ extension Catalogue {
             _ visit: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(TrackStoreError) ->
                 Bool
         ) throws(TrackStoreError) {
+            guard tables[table.rawValue] != Catalogue.absent else { return }
             var opened: OpaquePointer?
             try check(
                 mdb_cursor_open(transaction, tables[table.rawValue], &opened), "read the index",

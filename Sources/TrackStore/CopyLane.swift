@@ -73,7 +73,7 @@ final class CopyLane {
             !target.isDeleted.load(ordering: .acquiring)
         else { return (0, 0) }
         do throws(TrackStoreError) {
-            try read(target)
+            try read(relationship)
             try save(target)
             return (overwrite(relationship, try target.file()), copies.count * Geometry.track)
         } catch {
@@ -95,7 +95,13 @@ final class CopyLane {
         }
     }
 
-    private func read(_ target: Volume) throws(TrackStoreError) {
+    /// Reads what the relationship presents, whatever the target presents by now.
+    private func read(_ relationship: Relationship) throws(TrackStoreError) {
+        let target = relationship.target
+        guard let point = relationship.point else {
+            throw TrackStoreError(
+                .damaged, "a pending track without a point", place: target.path)
+        }
         let blocks = copies.reduce(0) { $0 + $1.old.nonzeroBitCount }
         if blocks > 0 { _ = try parts.makeRoom(on: target, blocks: blocks + 1) }
         wants.removeAll(keepingCapacity: true)
@@ -104,12 +110,15 @@ final class CopyLane {
             let copy = copies[number]
             wants.append(
                 Want(
-                    target, track: copy.track, mask: target.blocks(ofTrack: copy.track),
+                    relationship.source, at: point, track: copy.track,
+                    mask: target.blocks(ofTrack: copy.track),
                     into: memory.start + number * Geometry.track, layout: .max))
             guard copy.old != 0 else { continue }
             copies[number].place = place
             wants.append(
-                Want(fileOf: target, track: copy.track, mask: copy.old, into: place))
+                Want(
+                    fileOf: target, track: copy.track, mask: copy.old, into: place,
+                    layout: copy.old))
             place += copy.old.nonzeroBitCount * Geometry.block
         }
         resolver.read(&wants)

@@ -58,7 +58,10 @@ extension Relationship {
                     }
                     return true
                 }
-                guard isStored else { return }
+                guard isStored else {
+                    for page in changed { pending.markChanged(page: page) }
+                    return
+                }
                 // Nothing is saved any more for tracks that are durably here.
                 for page in pages {
                     page.bytes.withUnsafeBytes { _ = stored.load(page: page.number, from: $0) }

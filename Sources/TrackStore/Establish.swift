@@ -24,11 +24,20 @@ extension TrackStore {
     /// tracks behind the point's end. A target that presents the same point of the same source does so
     /// already.
     ///
-    /// Errors: `unknownVolume`, `unknownPoint`, `invalidArgument` where a target is named twice, and
-    /// those of `RelationshipObstacle`.
+    /// Errors: `unknownVolume`, `unknownPoint`, `invalidArgument` where a target is named twice,
+    /// `instantInProgress`, and those of `RelationshipObstacle`.
     public func establish(
         _ wanted: [NewRelationship], backgroundCopy: Bool
     ) throws(TrackStoreError) {
+        let numbers = try enter { () throws(TrackStoreError) in
+            var numbers: Set<UInt16> = []
+            for new in wanted {
+                numbers.insert(try volume(new.source).number)
+                numbers.insert(try volume(new.target).number)
+            }
+            return numbers.sorted()
+        }
+        defer { leave(numbers) }
         try parts.control.withLock { (control) throws(TrackStoreError) in
             try checkOpen()
             let base = control.nextSequence
@@ -66,10 +75,13 @@ extension TrackStore {
     ) throws(TrackStoreError) -> Relationship? {
         let source = try volume(new.source)
         let target = try volume(new.target)
-        if let inbound = target.inbound, inbound.source === source, inbound.record.tag == new.tag {
+        let found = source.state.withLock { $0.point(new.tag) }
+        if let inbound = target.inbound, inbound.source === source, inbound.record.tag == new.tag,
+            found.map({ $0.sequence == inbound.record.sequence }) ?? true
+        {
             return nil
         }
-        guard let point = source.state.withLock({ $0.point(new.tag) }), point.settled else {
+        guard let point = found, point.settled else {
             throw TrackStoreError(
                 .unknownPoint, "the volume has no point '\(new.tag)'", place: new.source)
         }

@@ -37,12 +37,15 @@ struct PlannedRelationship: Sendable {
     /// The relationship that ends when this one begins.
     var replaced: Relationship? { kind == .fastReverse ? nil : old }
 
+    /// A fast reverse leaves the old relationship, and what it records, in force.
     var sourceSwap: (old: ChangeRecorder?, new: ChangeRecorder?) {
-        (kind == .refresh ? old?.changes?.source : old?.changes?.target, changes?.source)
+        if kind == .fastReverse { return (nil, nil) }
+        return (kind == .refresh ? old?.changes?.source : old?.changes?.target, changes?.source)
     }
 
     var targetSwap: (old: ChangeRecorder?, new: ChangeRecorder?) {
-        (kind == .refresh ? old?.changes?.target : old?.changes?.source, changes?.target)
+        if kind == .fastReverse { return (nil, nil) }
+        return (kind == .refresh ? old?.changes?.target : old?.changes?.source, changes?.target)
     }
 
     /// The relationship, with the tracks that differ pending. After the instant, when no write from

@@ -45,15 +45,7 @@ extension TrackStore {
     public func prepare(
         _ group: InstantGroup, _ actions: [InstantAction], time: Int64
     ) throws(TrackStoreError) {
-        let numbers = try involved(actions)
-        let entered: Void? = busy.withLock(
-            waitingWhile: { busy in numbers.contains { busy.contains($0) } },
-            milliseconds: 30_000, { $0.formUnion(numbers) })
-        guard entered != nil else {
-            throw TrackStoreError(
-                .instantInProgress, "another instant on the same volumes has not ended",
-                place: numbers.first.map(Volume.name) ?? "")
-        }
+        let numbers = try enter { () throws(TrackStoreError) in try involved(actions) }
         do throws(TrackStoreError) {
             try completeNeeded(actions)
             try parts.control.withLock { (control) throws(TrackStoreError) in
@@ -88,6 +80,32 @@ extension TrackStore {
             }
         }
         return numbers.sorted()
+    }
+
+    /// Keeps everybody else from beginning or ending points and relationships of some volumes, until
+    /// `leave`. Waits up to 30 s for those who do. Which volumes these are may change until it has them,
+    /// and not afterwards.
+    ///
+    /// Errors: `instantInProgress`, and those of `find`.
+    func enter(_ find: () throws(TrackStoreError) -> [UInt16]) throws(TrackStoreError) -> [UInt16] {
+        while true {
+            let numbers = try find()
+            let entered: Void? = busy.withLock(
+                waitingWhile: { busy in numbers.contains { busy.contains($0) } },
+                milliseconds: 30_000, { $0.formUnion(numbers) })
+            guard entered != nil else {
+                throw TrackStoreError(
+                    .instantInProgress, "another instant on the same volumes has not ended",
+                    place: numbers.first.map(Volume.name) ?? "")
+            }
+            do throws(TrackStoreError) {
+                if try find() == numbers { return numbers }
+            } catch {
+                leave(numbers)
+                throw error
+            }
+            leave(numbers)
+        }
     }
 
     func leave(_ numbers: [UInt16]) {
@@ -205,7 +223,7 @@ extension TrackStore {
                 try transaction.put(
                     .points, Key.point(volume.number, point.sequence), record.bytes)
             }
-            for relationship in leaving {
+            for relationship in leaving + made {
                 try StoreParts.deleteRows(of: relationship.target, transaction)
             }
             for relationship in made { try StoreParts.put(relationship, transaction) }
@@ -228,6 +246,7 @@ extension TrackStore {
                     state.readers[index].stored = relationship.stored
                 }
             }
+            relationship.changes?.settle()
             relationship.target.present(relationship)
             copier.add(relationship)
         }

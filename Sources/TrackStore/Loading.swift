@@ -141,10 +141,10 @@ extension TrackStore {
             source: source, target: target, point: point, record: record,
             changes: record.flags.contains(.recordsChanges)
                 ? RecordedChanges(tracks: tracks, target: number) : nil,
-            feeding: record.flags.contains(.fastReverse) ? source.inbound : nil)
+            feeding: record.flags.contains(.fastReverse) ? feeding(target, source, record) : nil)
         try loadPages(of: relationship)
         let isDrained =
-            relationship.pending.memberCount == 0 && relationship.isPersistent
+            relationship.pending.memberCount == 0 && (relationship.isPersistent || point == nil)
         if isDrained {
             relationship.isDrained.store(true, ordering: .releasing)
         } else if let point {
@@ -154,7 +154,10 @@ extension TrackStore {
                 .damaged, "a relationship whose point is not there", place: target.name)
         }
         source.state.withLock { state in
-            if let changes = relationship.changes { state.recorders.append(changes.source) }
+            if let changes = relationship.changes {
+                changes.settle()
+                state.recorders.append(changes.source)
+            }
             guard !isDrained, let point else { return }
             state.readers.append(
                 PointReader(point: point, target: number, stored: relationship.stored))
@@ -164,6 +167,15 @@ extension TrackStore {
         }
         target.present(relationship)
         copier.add(relationship)
+    }
+
+    /// What feeds the source of a fast reverse restore: the older relationship the other way round.
+    private func feeding(
+        _ target: Volume, _ source: Volume, _ record: RelationshipRecord
+    ) -> Relationship? {
+        guard let inbound = source.inbound, inbound.source === target, inbound.base < record.base
+        else { return nil }
+        return inbound
     }
 
     private func loadPages(of relationship: Relationship) throws(TrackStoreError) {

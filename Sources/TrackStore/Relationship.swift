@@ -90,6 +90,8 @@ final class ChangeRecorder: Sendable {
     /// Under which the bits are stored.
     let target: UInt16
     let side: RelationshipSide
+    /// The relationship is durable. Until then the rows under these keys may be another one's.
+    let isSettled = Atomic<Bool>(false)
 
     init(tracks: Int, target: UInt16, side: RelationshipSide) {
         bitmap = TrackBitmap(count: tracks, full: false)
@@ -106,6 +108,12 @@ struct RecordedChanges: Sendable {
     init(tracks: Int, target number: UInt16) {
         source = ChangeRecorder(tracks: tracks, target: number, side: .source)
         target = ChangeRecorder(tracks: tracks, target: number, side: .target)
+    }
+
+    /// The relationship is durable.
+    func settle() {
+        source.isSettled.store(true, ordering: .releasing)
+        target.isSettled.store(true, ordering: .releasing)
     }
 }
 

@@ -74,7 +74,7 @@ extension TrackStore {
     /// whatever its file held before the relationship, unless points of its own need them: then they are
     /// copied first, which takes its time. A volume that presents nothing is done already.
     ///
-    /// Errors: `unknownVolume`, `reverseUnderWay`, `inputOutput`.
+    /// Errors: `unknownVolume`, `reverseUnderWay`, `instantInProgress`, `inputOutput`.
     public func withdraw(_ targets: [String]) throws(TrackStoreError) {
         try withdraw { () throws(TrackStoreError) in
             try self.volumes(targets).compactMap(\.inbound)
@@ -102,6 +102,10 @@ extension TrackStore {
     private func withdraw(
         _ find: () throws(TrackStoreError) -> [Relationship]
     ) throws(TrackStoreError) {
+        let numbers = try enter { () throws(TrackStoreError) in
+            Set(try find().flatMap { [$0.source.number, $0.target.number] }).sorted()
+        }
+        defer { leave(numbers) }
         while true {
             let rest = try parts.control.withLock {
                 (_) throws(TrackStoreError) -> [Relationship] in

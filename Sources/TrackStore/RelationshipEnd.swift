@@ -13,9 +13,11 @@ extension StoreParts {
         else { return false }
         let feeding = relationship.feeding
         if let feeding, isNeeded(feeding, but: relationship.point) { return false }
-        guard relationship.isPersistent, feeding == nil else {
+        // One that feeds another ends with that one.
+        let isFeeding = relationship.source.inbound?.feeding === relationship
+        guard relationship.isPersistent || isFeeding, feeding == nil else {
             // What fed the source of a fast reverse restore ends with it: its target is worth nothing.
-            let ending = [relationship] + (feeding.map { [$0] } ?? [])
+            let ending = [relationship] + (feeding.map { $0.withdrawn ? [] : [$0] } ?? [])
             try end(ending)
             copier.remove(ending)
             return true
@@ -70,13 +72,10 @@ extension StoreParts {
         }
         relationship.source.state.withLock { state in
             state.replace(relationship.changes?.source, by: nil)
-            state.readers.removeAll {
-                $0.target == relationship.target.number && $0.point === relationship.point
-            }
         }
     }
 
-    /// The relationship reads its point no more.
+    /// The relationship reads its point no more: no operation that might is under way.
     func unpin(_ relationship: Relationship) {
         guard !relationship.isDrained.exchange(true, ordering: .acquiringAndReleasing) else {
             return
@@ -107,11 +106,15 @@ extension StoreParts {
     /// Tracks that only the relationship's source holds belong to what the target showed at a point of
     /// its own, other than `point`: they must be copied before the relationship ends.
     func isNeeded(_ relationship: Relationship, but point: Point? = nil) -> Bool {
-        relationship.pending.memberCount > 0
+        // A point of which the relationship that is ending is the only reader goes with it.
+        let leaving = point.flatMap {
+            !$0.isSafeguarded && $0.pins.load(ordering: .acquiring) == 1 ? $0 : nil
+        }
+        return relationship.pending.memberCount > 0
             && relationship.target.state.withLock { state in
                 state.prepared != nil
                     || state.points.contains {
-                        $0 !== point && $0.sequence > relationship.base
+                        $0 !== leaving && $0.sequence > relationship.base
                     }
             }
     }

@@ -37,11 +37,12 @@ struct Want {
         self.layout = layout
     }
 
-    /// Blocks of the volume's file, whatever the volume presents, one after the other.
+    /// Blocks of the volume's file, whatever the volume presents.
     init(
-        fileOf volume: Volume, track: UInt32, mask: UInt16, into memory: UnsafeMutableRawPointer
+        fileOf volume: Volume, track: UInt32, mask: UInt16, into memory: UnsafeMutableRawPointer,
+        layout: UInt16
     ) {
-        self.init(volume, track: track, mask: mask, into: memory, layout: mask)
+        self.init(volume, track: track, mask: mask, into: memory, layout: layout)
         view.isFile = true
     }
 }
@@ -67,6 +68,8 @@ final class Resolver {
     private var owners: [ClosedRange<Int>] = []
     private var stampChecks: [(want: Int, index: Int, value: UInt64)] = []
     private var pointChecks: [(want: Int, point: Point)] = []
+    /// A track that is pending no more may have been read when nobody saved for it any more.
+    private var pendingChecks: [(want: Int, relationship: Relationship)] = []
     private var checksums: [(want: Int, memory: UnsafeMutableRawPointer, value: UInt32)] = []
     /// Wants whose segment was gone when they were looked up.
     private var missing: [Int] = []
@@ -107,6 +110,7 @@ final class Resolver {
         owners.removeAll(keepingCapacity: true)
         stampChecks.removeAll(keepingCapacity: true)
         pointChecks.removeAll(keepingCapacity: true)
+        pendingChecks.removeAll(keepingCapacity: true)
         checksums.removeAll(keepingCapacity: true)
         missing.removeAll(keepingCapacity: true)
     }
@@ -119,7 +123,9 @@ final class Resolver {
             } else if want.view.isFile {
                 try readFile(want.mask, of: want, number, want.view.volume)
             } else {
-                try resolve(want.mask, of: want, number, in: want.view.volume)
+                let volume = want.view.volume
+                let inbound = volume.presentsPoint ? volume.inbound : nil
+                try resolve(want.mask, of: want, number, in: volume, inbound)
             }
         } catch {
             wants[number].failure = HostFailure(error)
@@ -142,20 +148,20 @@ final class Resolver {
             try take(hit, of: want, number, from: entry, volume)
         }
         guard rest != 0 else { return }
-        if volume.presentsPoint, let base = volume.inbound?.base, base > point.sequence {
+        let inbound = volume.presentsPoint ? volume.inbound : nil
+        if let inbound, inbound.base > point.sequence {
             try readFile(rest, of: want, number, volume)
         } else {
-            try resolve(rest, of: want, number, in: volume)
+            try resolve(rest, of: want, number, in: volume, inbound)
         }
     }
 
-    /// read(V, t)
+    /// read(V, t), V being the target of `inbound`
     private func resolve(
-        _ mask: UInt16, of want: Want, _ number: Int, in volume: Volume
+        _ mask: UInt16, of want: Want, _ number: Int, in volume: Volume, _ inbound: Relationship?
     ) throws(TrackStoreError) {
-        if volume.presentsPoint, let relationship = volume.inbound,
-            relationship.pending.contains(Int(want.track))
-        {
+        if let relationship = inbound, relationship.pending.contains(Int(want.track)) {
+            pendingChecks.append((number, relationship))
             guard let point = relationship.point else {
                 throw TrackStoreError(
                     .damaged, "a pending track without a point", place: volume.path)
@@ -237,6 +243,12 @@ final class Resolver {
     private func check(_ wants: inout [Want]) {
         for want in missing { wants[want].mustRetry = true }
         for (want, index, value) in stampChecks where stamps.load(index) != value {
+            wants[want].mustRetry = true
+        }
+        for (want, relationship) in pendingChecks
+        where relationship.withdrawn
+            || !relationship.pending.contains(Int(wants[want].track))
+        {
             wants[want].mustRetry = true
         }
         for (want, point) in pointChecks where !point.live {

@@ -252,19 +252,13 @@ extension WriteLane {
             let touch = touches[index]
             if touch.need != 0 {
                 touches[index].saved = place
-                wants.append(
-                    Want(
-                        volume, track: touch.track, mask: touch.need, into: place,
-                        layout: touch.need))
+                wants.append(want(touch, touch.need, place, touch.need, volume))
                 place += touch.need.nonzeroBitCount * Geometry.block
             }
             if touch.missing != 0 {
                 let memory = tracks.take(Geometry.track)
                 touches[index].copied = memory
-                wants.append(
-                    Want(
-                        volume, track: touch.track, mask: touch.missing, into: memory,
-                        layout: .max))
+                wants.append(want(touch, touch.missing, memory, .max, volume))
             }
         }
         stage(&items, volume)
@@ -274,6 +268,20 @@ extension WriteLane {
             guard let failure = want.failure else { continue }
             touches[touchIndex(want.track)].failure ?= failure
         }
+    }
+
+    /// Blocks as the decision found them: what the volume presents may be replaced meanwhile.
+    private func want(
+        _ touch: TrackTouch, _ mask: UInt16, _ memory: UnsafeMutableRawPointer, _ layout: UInt16,
+        _ volume: Volume
+    ) -> Want {
+        if touch.isPending, let relationship, let point = relationship.point {
+            return Want(
+                relationship.source, at: point, track: touch.track, mask: mask, into: memory,
+                layout: layout)
+        }
+        return Want(
+            fileOf: volume, track: touch.track, mask: mask, into: memory, layout: layout)
     }
 
     /// Gives items their staging places, and wants the blocks that they overwrite in part, unless
@@ -289,11 +297,10 @@ extension WriteLane {
                 let track = UInt32(block / Geometry.blocksPerTrack)
                 let bit = block % Geometry.blocksPerTrack
                 let mask = UInt16(1) << UInt16(bit)
-                guard touches[touchIndex(track)].need & mask == 0 else { continue }
-                wants.append(
-                    Want(
-                        volume, track: track, mask: mask,
-                        into: place + (block - item.firstBlock) * Geometry.block, layout: mask))
+                let touch = touches[touchIndex(track)]
+                guard touch.need & mask == 0 else { continue }
+                let memory = place + (block - item.firstBlock) * Geometry.block
+                wants.append(want(touch, mask, memory, mask, volume))
             }
             place += (item.endBlock - item.firstBlock) * Geometry.block
         }

@@ -26,6 +26,14 @@ struct Configuration: Sendable, Equatable {
         var path: String
     }
 
+    /// TLS for hosts; without a certificate there is none.
+    struct HostSecurity: Sendable, Equatable {
+        var certificate: String?
+        var key: String?
+        var authority: String?
+        var isRequired = false
+    }
+
     /// An address to listen on; nil = off.
     struct Address: Sendable, Equatable {
         var host: String
@@ -37,6 +45,7 @@ struct Configuration: Sendable, Equatable {
     var store = Store()
     var storage: [Storage] = []
     var nbd: Address? = Address(host: "127.0.0.1", port: 10809)
+    var nbdSecurity = HostSecurity()
     var http: Address? = Address(host: "127.0.0.1", port: 8080)
     var logLevel = "info"
 }
@@ -71,6 +80,7 @@ extension Configuration {
         if let value = try settings.text("nbd.listen") {
             nbd = try settings.address("nbd.listen", value)
         }
+        try readHostSecurity(&settings)
         if let value = try settings.text("http.listen") {
             http = try settings.address("http.listen", value)
         }
@@ -103,6 +113,27 @@ extension Configuration {
         broker.tlsAuthority = try settings.text("broker.tls.ca")
         broker.tlsCertificate = try settings.text("broker.tls.certificate")
         broker.tlsKey = try settings.text("broker.tls.key")
+    }
+
+    private mutating func readHostSecurity(
+        _ settings: inout Settings
+    ) throws(ConfigurationError) {
+        nbdSecurity.certificate = try settings.text("nbd.tls.certificate")
+        nbdSecurity.key = try settings.text("nbd.tls.key")
+        nbdSecurity.authority = try settings.text("nbd.tls.ca")
+        if let value = try settings.text("nbd.tls.required") {
+            guard value == "true" || value == "false" else {
+                throw settings.error("nbd.tls.required", "'\(value)' is neither true nor false")
+            }
+            nbdSecurity.isRequired = value == "true"
+        }
+        if (nbdSecurity.certificate == nil) != (nbdSecurity.key == nil) {
+            let missing = nbdSecurity.key == nil ? "nbd.tls.key" : "nbd.tls.certificate"
+            throw settings.error(missing, "is missing: a certificate and its key go together")
+        }
+        if nbdSecurity.certificate == nil, nbdSecurity.isRequired || nbdSecurity.authority != nil {
+            throw settings.error("nbd.tls.certificate", "is missing, and TLS is asked for")
+        }
     }
 
     private mutating func readStorage(_ settings: inout Settings) throws(ConfigurationError) {

@@ -1,12 +1,15 @@
 """The command line, as section 8 of the wire contract has it: what it prints and how it ends."""
 
 import json
+import os
 import subprocess
+import time
 import unittest
 
 from harness import SiteCase, binary, clean_environment, free_port
+from waiting import wait_until
 
-COMPLETED, USAGE, REFUSED, TIMED_OUT, UNREACHABLE = 0, 2, 3, 5, 69
+COMPLETED, USAGE, REFUSED, FAILED, TIMED_OUT, UNREACHABLE = 0, 2, 3, 4, 5, 69
 
 
 class CommandLine(SiteCase):
@@ -93,6 +96,42 @@ class CommandLine(SiteCase):
 
     def test_check_finds_nothing_wrong_beside_a_running_worker(self):
         self.run_it("check")
+
+    def test_a_scrub_reads_saved_blocks_back_and_names_the_backups_that_a_damaged_one_spoils(self):
+        name, (volume,), _ = self.site.session()
+        with self.site.host(volume) as host:
+            host.write(b"1" * 65536, fua=True)
+            kept = self.site.backup(name)
+            host.write(b"2" * 4096, fua=True)
+            later = self.site.backup(name)
+        self.run_it("check", "--scrub")
+        saves = self.site.worker.directory / "box1" / "saves" / volume[-4:]
+        segment, = wait_until(lambda: self.scrubbed(saves), 10, "the save is in the index")
+        self.spoil(segment)
+        try:
+            said = self.run_it("check", "--scrub", status=FAILED)
+            self.assertIn(f"volume {volume[-4:]}, track 0, block 0", said)
+            self.assertIn(f"{name}/{kept}", said)
+            self.assertNotIn(f"{name}/{later}", said)
+        finally:
+            self.spoil(segment)
+        self.run_it("check", "--scrub")
+
+    def scrubbed(self, saves):
+        """The volume's segments, once a scrub reads its save: the index is told behind the hosts' backs."""
+        time.sleep(1)
+        return sorted(saves.iterdir())
+
+    @staticmethod
+    def spoil(segment):
+        """Turns a bit of the first saved block over, or back: it lies behind two headers."""
+        with open(segment, "r+b") as file:
+            file.seek(2 * 4096 + 77)
+            byte = file.read(1)[0] ^ 0x10
+            file.seek(2 * 4096 + 77)
+            file.write(bytes([byte]))
+            file.flush()
+            os.fsync(file.fileno())
 
 
 if __name__ == "__main__":

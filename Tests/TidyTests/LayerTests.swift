@@ -27,7 +27,7 @@ private let layers: [String: Set<String>] = [
         "Synchronization", "FoundationEssentials", "Foundation",
     ],
     "EmbeddedStorage": ["StoragePort", "TrackStore", "CopyModel", "Glibc", "Synchronization"],
-    "NBDServer": ["TrackStore", "Glibc", "Synchronization"],
+    "NBDServer": ["TrackStore", "COpenSSL", "Glibc", "Synchronization"],
     "ConsoleText": ["CommandSchema", "CopyModel"],
 ]
 

@@ -241,6 +241,52 @@ struct CopyTests {
         #expect(try small.channel.read(small.device("0200"), 0, 4096) == block(1))
     }
 
+    @Test("a fast reverse that is abandoned after its instant goes on recording changes")
+    func abandonsFastReverse() throws {
+        let small = try SmallStore(["0100", "0200"])
+        small.channel.write(try small.device(), 0, block(1, count: 500_000))
+        try make(small, [copy("0100", "0200") { $0.recordsChanges = true }])
+        let group = InstantGroup()
+        try small.store.prepare(group, [.reverse(target: "0200", fast: true)], time: 1)
+        group.commit()
+        small.channel.write(try small.device("0200"), 0, block(2))
+        small.store.abandon(group)
+        small.channel.write(try small.device("0200"), 65_536, block(3))
+        try make(small, [.refresh(target: "0200")])
+        #expect(
+            try small.channel.read(small.device("0200"), 0, 500_000) == block(1, count: 500_000))
+    }
+
+    @Test("a backup of the instant of a fast reverse outlives it")
+    func backupWithFastReverse() throws {
+        let small = try SmallStore(["0100", "0200"])
+        small.channel.write(try small.device(), 0, block(1, count: 1_000_000))
+        try make(small, [copy("0100", "0200")])
+        let good = try small.channel.readAll(small.device("0200"))
+        small.channel.write(try small.device(), 0, block(2, count: 100_000))
+        try make(
+            small, [.point(volume: "0200", tag: "b/1"), .reverse(target: "0200", fast: true)])
+        #expect(try small.store.waitUntilDrained("0100"))
+        #expect(try small.store.relationship(into: "0200") == nil)
+        #expect(try small.channel.readAll(small.point("b/1", "0200")) == good)
+    }
+
+    @Test("a point that is taken anew under an old tag is not taken for the old one")
+    func sameTag() throws {
+        let small = try SmallStore(["0100", "0200"])
+        let pair = NewRelationship(source: "0100", tag: "a/1", target: "0200")
+        try small.store.backup("a/1", ["0100"])
+        try small.store.establish([pair], backgroundCopy: true)
+        #expect(try small.store.waitUntilDrained("0200"))
+        try small.store.dropPoints(tags: ["a/1"])
+        try small.store.establish([pair], backgroundCopy: true)
+        small.channel.write(try small.device(), 0, block(1))
+        try small.store.backup("a/1", ["0100"])
+        #expect(
+            code { try small.store.establish([pair], backgroundCopy: true) }
+                == .relationshipExists)
+    }
+
     @Test("a limit of a copy is a pause after each run, and its speed comes from what is pending")
     func pace() {
         var pace = CopyPace()

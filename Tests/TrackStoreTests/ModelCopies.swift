@@ -188,6 +188,10 @@ extension ModelRun {
 
     /// The store, asked beforehand, gives a reason too; or the actions are at odds with each other.
     private func isRefused(_ actions: [InstantAction]) throws -> Bool {
+        // What stood against it may have ended by itself since.
+        if model.volumes.values.contains(where: { $0.presents?.isPersistent == false }) {
+            return true
+        }
         for action in actions {
             if case .establish(let copy) = action, try !store.obstacles(to: copy).isEmpty {
                 return true
@@ -250,8 +254,17 @@ extension ModelRun {
         let fast = numbers.chance(60)
         let reasons = try store.reverseObstacles(of: target, fast: fast).map(\.code)
         let group = InstantGroup()
+        var actions: [InstantAction] = [.reverse(target: target, fast: fast)]
+        let isBackedUp =
+            numbers.chance(20) && model.volumes[target]?.isUnsure == false
+            && model.volumes[target]?.points.count ?? 0 < 7
+        let tag = "s/\(nextTag)"
+        if isBackedUp {
+            nextTag += 1
+            actions.append(.point(volume: target, tag: tag))
+        }
         do throws(TrackStoreError) {
-            try store.prepare(group, [.reverse(target: target, fast: fast)], time: 1)
+            try store.prepare(group, actions, time: 1)
         } catch {
             guard reasons.contains(error.code) || error.code == .noRelationship else { throw error }
             return "refused reverse"
@@ -264,7 +277,19 @@ extension ModelRun {
             throw Difference(description: "a reverse is made against \(reasons)")
         }
         group.commit()
+        if numbers.chance(10) {
+            store.abandon(group)
+            return "abandoned reverse"
+        }
         try store.settle(group)
+        if isBackedUp { model.backup(tag, [target]) }
+        return try takeReverse(of: target, presents, content, isBackedUp ? tag : "")
+    }
+
+    /// The model follows, whatever the reverse has become meanwhile.
+    private func takeReverse(
+        of target: String, _ presents: NaiveModel.Copy, _ content: [UInt8], _ tag: String
+    ) throws -> String {
         guard let made = try store.relationship(into: presents.source) else {
             // It has ended already, whichever it was.
             model.give(
@@ -274,7 +299,7 @@ extension ModelRun {
             return "reverse that ended at once"
         }
         tell("reverse \(target) to \(presents.source)")
-        var back = NaiveModel.Copy(source: target, tag: "", content: [])
+        var back = NaiveModel.Copy(source: target, tag: tag, content: [])
         back.isPersistent = made.isPersistent
         back.isFastReverse = made.isFastReverse
         model.give(presents.source, content, back)
@@ -294,7 +319,10 @@ extension ModelRun {
                 try store.relationship(into: name) == nil
             else { continue }
             model.volumes[name]?.presents = nil
-            if presents.isFastReverse { try learn(presents.source) }
+            // It may have become somebody else's target since.
+            if presents.isFastReverse, model.volumes[presents.source]?.isUnsure == true {
+                try learn(presents.source)
+            }
         }
     }
 

@@ -124,6 +124,7 @@ struct NaiveModel {
         volumes[target]?.content = new
         var copy = copy
         copy.content = Array(new[..<covered])
+        volumes[target]?.isUnsure = false
         volumes[target]?.presents = copy
         volumes[target]?.settle(covered)
         noteWritten(target, 0..<covered)

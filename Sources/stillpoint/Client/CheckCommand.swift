@@ -16,10 +16,18 @@ struct CheckCommand: AsyncParsableCommand {
               stillpoint check
               stillpoint check --config /etc/stillpoint/stillpoint.yaml
               stillpoint check --output json
+              stillpoint check --scrub
 
             EXIT STATUS
               0 nothing failed (warnings may be there), 4 something failed, 69 broker unreachable.
             """)
+
+    @Flag(
+        help: """
+            Also read back everything that the storage has saved for backups, and say what is damaged and \
+            which backups need it. Takes as long as reading it takes.
+            """)
+    var scrub = false
 
     @OptionGroup var configurationOptions: ConfigurationOptions
     @OptionGroup var outputOptions: OutputOptions
@@ -46,7 +54,8 @@ struct CheckCommand: AsyncParsableCommand {
             ]
         }
         var findings = [Finding(.ok, "configuration", "can be read")]
-        for probe in Probes.all(site) { findings += await probe.look() }
+        let probes = Probes.all(site) + (scrub ? Probes.scrubs(site) : [])
+        for probe in probes { findings += await probe.look() }
         return findings
     }
 }

@@ -72,12 +72,21 @@ final class WorkerSite: Sendable {
         _ configuration: Configuration, _ storage: EmbeddedStorage
     ) throws -> NBDServer? {
         guard let address = configuration.nbd else { return nil }
+        let security = configuration.nbdSecurity
+        let tls: NBDTLS? =
+            if let certificate = security.certificate, let key = security.key {
+                try NBDTLS(
+                    certificate: certificate, key: key, clientAuthority: security.authority,
+                    isRequired: security.isRequired)
+            } else {
+                nil
+            }
         let server = NBDServer(
             catalogue: TrackStoreCatalogue(
                 storage.stores.sorted { $0.key < $1.key }.map {
                     .init(name: $0.key.text, store: $0.value)
                 }),
-            listen: [.tcp(host: address.host, port: UInt16(address.port))])
+            listen: [.tcp(host: address.host, port: UInt16(address.port))], tls: tls)
         try server.start()
         return server
     }

@@ -1,0 +1,217 @@
+import CURing
+import Glibc
+import TrackBitmap
+
+/// Reading everything back that a storage directory has saved for points.
+///
+/// Nothing is changed, and the directory may belong to a store that is open in another process: what that
+/// one gives up meanwhile is not missed. What was saved within the last second may not be looked at yet.
+/// Not for a directory that is open in this process.
+public struct StorageScrub {
+    /// A block that was saved, and cannot be read, or is not what was saved.
+    public struct Damage: Sendable, Hashable {
+        /// The volume whose old content it is.
+        public var volume: String
+        /// The track, and the block of it: 0 to 15.
+        public var track: UInt32
+        /// The block of the track: 0 to 15.
+        public var block: Int
+        /// The segment's file.
+        public var file: String
+        /// The error number; 0 where the bytes are there and others than were saved.
+        public var errno: Int32
+        /// The safeguarded points that need it, oldest first.
+        public var tags: [String]
+        /// The targets of relationships that may need it: of points that are not safeguarded.
+        public var targets: [String]
+    }
+
+    /// What was read, and what of it is damaged.
+    public struct Report: Sendable, Hashable {
+        /// Blocks that were read back.
+        public var blocks = 0
+        /// What is damaged, by volume, track and block.
+        public var damages: [Damage] = []
+
+        package init(blocks: Int = 0, damages: [Damage] = []) {
+            self.blocks = blocks
+            self.damages = damages
+        }
+    }
+
+    private struct NeededPoint {
+        var sequence: UInt64
+        var tag: String
+        var targets: [String]
+    }
+
+    private let directory: String
+    private let catalogue: Catalogue
+    private let io = PlainIO()
+    private let memory = AlignedMemory(count: Geometry.track)
+    /// Rows that one transaction reads: an old one would keep LMDB from reusing space.
+    private static let group = 4096
+
+    private init(directory: String) throws(TrackStoreError) {
+        self.directory = directory
+        catalogue = try Catalogue(reading: directory + "/index")
+    }
+
+    /// Reads a storage directory through, on the calling thread.
+    ///
+    /// Errors: `inputOutput` or `damaged` where its index cannot be read.
+    public static func run(directory: String) throws(TrackStoreError) -> Report {
+        let scrub = try StorageScrub(directory: directory)
+        defer { scrub.catalogue.close() }
+        var report = Report()
+        for volume in try scrub.volumes() { try scrub.read(volume, into: &report) }
+        return report
+    }
+
+    private func volumes() throws(TrackStoreError) -> [UInt16] {
+        try catalogue.read { (transaction) throws(TrackStoreError) in
+            var volumes: [UInt16] = []
+            try transaction.scan(.volumes, prefix: []) { (key, _) throws(TrackStoreError) in
+                var reader = KeyReader(key)
+                volumes.append(reader.take(UInt16.self))
+                return true
+            }
+            return volumes
+        }
+    }
+
+    private func points(of volume: UInt16) throws(TrackStoreError) -> [NeededPoint] {
+        try catalogue.read { (transaction) throws(TrackStoreError) in
+            var targets: [UInt64: [String]] = [:]
+            try transaction.scan(.relationships, prefix: []) {
+                (key, value) throws(TrackStoreError) in
+                var reader = KeyReader(key)
+                let record = try RelationshipRecord(row: value, directory)
+                guard record.source == volume else { return true }
+                targets[record.sequence, default: []].append(
+                    Volume.name(reader.take(UInt16.self)))
+                return true
+            }
+            var points: [NeededPoint] = []
+            try transaction.scan(.points, prefix: Key.volume(volume)) {
+                (key, value) throws(TrackStoreError) in
+                var reader = KeyReader(key)
+                _ = reader.take(UInt16.self)
+                let sequence = reader.take(UInt64.self)
+                let tag = try PointRecord(row: value, directory).tag
+                points.append(
+                    NeededPoint(
+                        sequence: sequence, tag: tag, targets: targets[sequence] ?? []))
+                return true
+            }
+            return points
+        }
+    }
+
+    /// Goes through the volume's entries track by track, in the order in which they are looked up.
+    private func read(_ volume: UInt16, into report: inout Report) throws(TrackStoreError) {
+        var start = Key.volume(volume)
+        var ofTrack: [SavedEntry] = []
+        while true {
+            let rows = try entries(of: volume, from: start)
+            for entry in rows {
+                if ofTrack.last.map({ $0.track != entry.track }) ?? false { ofTrack = [] }
+                try read(entry, after: ofTrack, volume, into: &report)
+                ofTrack.append(entry)
+            }
+            guard rows.count == Self.group, let last = rows.last else { return }
+            start = Key.saved(volume, last) + [0]
+        }
+    }
+
+    private func entries(
+        of volume: UInt16, from start: [UInt8]
+    ) throws(TrackStoreError) -> [SavedEntry] {
+        try catalogue.read { (transaction) throws(TrackStoreError) in
+            var found: [SavedEntry] = []
+            var failure: TrackStoreError?
+            start.withUnsafeBytes { start in
+                do throws(TrackStoreError) {
+                    try transaction.scan(.saved, from: start) {
+                        (key, value) throws(TrackStoreError) in
+                        var reader = KeyReader(key)
+                        guard reader.take(UInt16.self) == volume, found.count < Self.group else {
+                            return false
+                        }
+                        found.append(try SavedEntry(&reader, value, directory))
+                        return true
+                    }
+                } catch { failure = error }
+            }
+            if let failure { throw failure }
+            return found
+        }
+    }
+
+    private func read(
+        _ entry: SavedEntry, after others: [SavedEntry], _ volume: UInt16,
+        into report: inout Report
+    ) throws(TrackStoreError) {
+        guard entry.dataBlocks > 0 else { return }
+        let file =
+            "\(directory)/saves/\(Volume.name(volume))/\(SaveSegment.name(entry.segment))"
+        let failure = fill(entry, file)
+        report.blocks += entry.dataBlocks
+        for bit in 0..<Geometry.blocksPerTrack where entry.dataMask & (1 << UInt16(bit)) != 0 {
+            let rank = entry.rank(of: bit)
+            let block = memory.start + rank * Geometry.block
+            guard
+                failure != 0
+                    || Checksum.crc32c(block, count: Geometry.block) != entry.checksums[rank]
+            else { continue }
+            // What serves a point is the first entry at or after it.
+            let before = others.last { $0.mask & (1 << UInt16(bit)) != 0 }?.sequence
+            let needing = try points(of: volume).filter { point in
+                point.sequence <= entry.sequence && before.map { point.sequence > $0 } ?? true
+            }
+            guard !needing.isEmpty, try isStillThere(entry, volume) else { continue }
+            report.damages.append(
+                Damage(
+                    volume: Volume.name(volume), track: entry.track, block: bit, file: file,
+                    errno: failure, tags: needing.map(\.tag).filter { !$0.isEmpty },
+                    targets: needing.flatMap(\.targets)))
+        }
+    }
+
+    /// Reads an entry's blocks past the cache where that can be; 0 or an error number.
+    private func fill(_ entry: SavedEntry, _ path: String) -> Int32 {
+        var file = open(path, O_RDONLY | O_CLOEXEC | linux_open_direct)
+        if file < 0, errno == EINVAL { file = open(path, O_RDONLY | O_CLOEXEC) }
+        guard file >= 0 else { return errno }
+        defer { close(file) }
+        var operations = [
+            BlockOperation(
+                kind: .read, file: file, memory: memory.start,
+                length: entry.dataBlocks * Geometry.block,
+                offset: Int(entry.block) * Geometry.block)
+        ]
+        io.perform(&operations)
+        return operations[0].failure
+    }
+
+    private func isStillThere(
+        _ entry: SavedEntry, _ volume: UInt16
+    ) throws(TrackStoreError) -> Bool {
+        try catalogue.read { (transaction) throws(TrackStoreError) in
+            try transaction.get(.saved, Key.saved(volume, entry)) != nil
+        }
+    }
+}
+
+extension SavedEntry {
+    /// The entry of a row, its key read up to the volume.
+    init(
+        _ key: inout KeyReader, _ value: UnsafeRawBufferPointer, _ place: String
+    ) throws(TrackStoreError) {
+        let record = try SavedRecord(row: value, place)
+        self.init(
+            track: key.take(UInt32.self), sequence: key.take(UInt64.self),
+            segment: key.take(UInt32.self), block: key.take(UInt32.self), mask: record.mask,
+            zeroMask: record.zeroMask, checksums: record.checksums)
+    }
+}
