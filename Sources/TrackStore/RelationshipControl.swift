@@ -125,6 +125,8 @@ extension TrackStore {
                 }
                 try parts.end(leaving)
                 copier.remove(leaving)
+                // What the copier had copied when it was stopped stays.
+                try makeDurable(leaving.map(\.target), through: parts.makeControlIO())
                 return []
             }
             guard !rest.isEmpty else { return }
