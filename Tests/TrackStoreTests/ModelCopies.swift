@@ -12,7 +12,11 @@ extension ModelRun {
         else { return "nothing" }
         let tag = "s/\(nextTag)"
         nextTag += 1
-        try store.backup(tag, volumes)
+        do {
+            try store.backup(tag, volumes)
+        } catch let error as TrackStoreError where error.code == .unknownPoint {
+            // A background copy has made it roll off before it was read back, and says so.
+        }
         tell("backup \(tag) of \(volumes)")
         model.backup(tag, volumes)
         return "backup"

@@ -355,7 +355,9 @@ final class ModelRun {
                 } catch {
                     usleep(20_000)
                     let gone = facts.all.contains { $0.isRollOff(of: name) }
-                    guard gone, attempt < 100 else { throw error }
+                    // The fact comes after the removal.
+                    let mayCome = (error as? TrackStoreError)?.code == .unknownPoint
+                    guard gone || mayCome, attempt < 100 else { throw error }
                 }
             }
         }
