@@ -43,31 +43,18 @@ final class Catalogue: @unchecked Sendable {
 
     /// Opens the environment in directory `path`, or makes it. `mapSize` bytes of address space
     /// bound its growth.
-    init(path: String, mapSize: Int) throws(TrackStoreError) {
-        var created: OpaquePointer?
-        try Self.check(mdb_env_create(&created), "make an index", path)
-        guard let environment = created else {
-            throw TrackStoreError(.inputOutput, "the index could not be made", place: path)
-        }
-        self.path = path
-        do throws(TrackStoreError) {
-            try Self.check(mdb_env_set_maxdbs(environment, 16), "open the index", path)
-            try Self.check(mdb_env_set_maxreaders(environment, 4096), "open the index", path)
-            try Self.check(mdb_env_set_mapsize(environment, mapSize), "open the index", path)
-            try Self.check(
-                mdb_env_open(environment, path, UInt32(MDB_NOTLS), 0o600), "open the index", path)
-            mdb_reader_check(environment, nil)
-            tables = try Self.openTables(environment, path)
-        } catch {
-            mdb_env_close(environment)
-            throw error
-        }
-        self.environment = environment
+    convenience init(path: String, mapSize: Int) throws(TrackStoreError) {
+        try self.init(opening: path, mapSize: mapSize)
     }
 
     /// Opens the environment in directory `path` to be read beside another process that writes to it.
     /// Tables that it does not have yet are empty. LMDB does not bear a second one in the same process.
-    init(reading path: String) throws(TrackStoreError) {
+    convenience init(reading path: String) throws(TrackStoreError) {
+        try self.init(opening: path, mapSize: nil)
+    }
+
+    /// Without a `mapSize`, only to be read: as large as its writer has made it.
+    private init(opening path: String, mapSize: Int?) throws(TrackStoreError) {
         var created: OpaquePointer?
         try Self.check(mdb_env_create(&created), "open the index", path)
         guard let environment = created else {
@@ -75,10 +62,18 @@ final class Catalogue: @unchecked Sendable {
         }
         self.path = path
         do throws(TrackStoreError) {
+            var flags = MDB_NOTLS
             try Self.check(mdb_env_set_maxdbs(environment, 16), "open the index", path)
-            let flags = UInt32(MDB_NOTLS | MDB_RDONLY)
-            try Self.check(mdb_env_open(environment, path, flags, 0o600), "open the index", path)
-            tables = try Self.openTables(environment, path, isReading: true)
+            if let mapSize {
+                try Self.check(mdb_env_set_maxreaders(environment, 4096), "open the index", path)
+                try Self.check(mdb_env_set_mapsize(environment, mapSize), "open the index", path)
+            } else {
+                flags |= MDB_RDONLY
+            }
+            try Self.check(
+                mdb_env_open(environment, path, UInt32(flags), 0o600), "open the index", path)
+            if mapSize != nil { mdb_reader_check(environment, nil) }
+            tables = try Self.openTables(environment, path, isReading: mapSize == nil)
         } catch {
             mdb_env_close(environment)
             throw error
@@ -97,7 +92,7 @@ final class Catalogue: @unchecked Sendable {
 
     /// `isReading`: tables that are not there are not made.
     private static func openTables(
-        _ environment: OpaquePointer, _ path: String, isReading: Bool = false
+        _ environment: OpaquePointer, _ path: String, isReading: Bool
     ) throws(TrackStoreError) -> [MDB_dbi] {
         var begun: OpaquePointer?
         let kind = UInt32(isReading ? MDB_RDONLY : 0)
