@@ -243,3 +243,16 @@ struct SavedRecord: Record {
         for index in 0..<count { checksums[index] = reader.take(UInt32.self) }
     }
 }
+
+extension SavedEntry {
+    /// The entry of a row of `saved`, of which the key has been read up to the track.
+    init(
+        track: UInt32, _ key: inout KeyReader, _ value: UnsafeRawBufferPointer, _ place: String
+    ) throws(TrackStoreError) {
+        let record = try SavedRecord(row: value, place)
+        self.init(
+            track: track, sequence: key.take(UInt64.self), segment: key.take(UInt32.self),
+            block: key.take(UInt32.self), mask: record.mask, zeroMask: record.zeroMask,
+            checksums: record.checksums)
+    }
+}

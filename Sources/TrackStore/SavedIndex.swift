@@ -218,13 +218,7 @@ final class IndexReader {
                     guard reader.take(UInt16.self) == volume.number,
                         reader.take(UInt32.self) == track
                     else { return false }
-                    let record = try SavedRecord(row: value, volume.path)
-                    found.append(
-                        SavedEntry(
-                            track: track, sequence: reader.take(UInt64.self),
-                            segment: reader.take(UInt32.self), block: reader.take(UInt32.self),
-                            mask: record.mask, zeroMask: record.zeroMask,
-                            checksums: record.checksums))
+                    found.append(try SavedEntry(track: track, &reader, value, volume.path))
                     return true
                 }
             } catch { failure = error }

@@ -138,7 +138,8 @@ public struct StorageScrub {
                         guard reader.take(UInt16.self) == volume, found.count < Self.group else {
                             return false
                         }
-                        found.append(try SavedEntry(&reader, value, directory))
+                        let track = reader.take(UInt32.self)
+                        found.append(try SavedEntry(track: track, &reader, value, directory))
                         return true
                     }
                 } catch { failure = error }
@@ -200,18 +201,5 @@ public struct StorageScrub {
         try catalogue.read { (transaction) throws(TrackStoreError) in
             try transaction.get(.saved, Key.saved(volume, entry)) != nil
         }
-    }
-}
-
-extension SavedEntry {
-    /// The entry of a row, its key read up to the volume.
-    init(
-        _ key: inout KeyReader, _ value: UnsafeRawBufferPointer, _ place: String
-    ) throws(TrackStoreError) {
-        let record = try SavedRecord(row: value, place)
-        self.init(
-            track: key.take(UInt32.self), sequence: key.take(UInt64.self),
-            segment: key.take(UInt32.self), block: key.take(UInt32.self), mask: record.mask,
-            zeroMask: record.zeroMask, checksums: record.checksums)
     }
 }
