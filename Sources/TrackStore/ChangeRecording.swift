@@ -137,17 +137,16 @@ final class ChangeRecording: Sendable {
 
     private func store(_ volume: Volume, all: Bool) throws(TrackStoreError) {
         // While an instant is being settled, the old rows must stay, and the regions named.
-        let isSettled = volume.state.withLock { state in
+        let found = volume.state.withLock { state -> (Set<UInt32>, [ChangeRecorder])? in
             state.materialise()
-            return state.prepared == nil
-                && state.recorders.allSatisfy { $0.isSettled.load(ordering: .acquiring) }
+            guard state.prepared == nil,
+                state.recorders.allSatisfy({ $0.isSettled.load(ordering: .acquiring) })
+            else { return nil }
+            // First the regions go from memory: whoever writes to one from now on names it again.
+            // Whoever did before has entered its tracks before, and they are in what is copied next.
+            return (state.intents.takeIdle(all: all), state.recorders)
         }
-        guard isSettled else { return }
-        // First the regions go from memory: whoever writes to one from now on names it again. Whoever
-        // did before has entered its tracks before, and they are in what is copied next.
-        let (idle, recorders) = volume.state.withLock { state in
-            (state.intents.takeIdle(all: all), state.recorders)
-        }
+        guard let (idle, recorders) = found else { return }
         let pages = recorders.map { recorder in
             (
                 recorder,
