@@ -98,10 +98,8 @@ extension TrackStore {
             capacity: point.capacity, tag: point.tag, base: base, established: point.time)
         let made = Relationship(source: source, target: target, point: point, record: record)
         if isInPlace {
-            for track in try changedTracks(of: source, since: point) {
-                made.pending.insert(track)
-                made.stored.insert(track)
-            }
+            for track in try changedTracks(of: source, since: point) { made.pending.insert(track) }
+            made.stored.formUnion(made.pending)
         }
         return made
     }

@@ -62,19 +62,17 @@ struct PlannedRelationship: Sendable {
         guard record.flags.contains(.beganInPart), let before = self.old,
             let changed = before.changes
         else { return made }
-        for pending in [made.pending, made.stored] {
-            // What has come over, but not durably yet, may be lost to a power cut: it comes again.
-            if kind == .refresh { pending.formUnion(before.stored) }
-            pending.formUnion(changed.source.bitmap)
-            pending.formUnion(changed.target.bitmap)
-            // What has been written to the target since it changed recorders: in the one or the other.
-            if let new { pending.formUnion(new.bitmap) }
-            // More is copied than was before: what is new, and the track that was the last.
-            let known = Int(before.record.capacity) / Geometry.track
-            if before.record.capacity != record.capacity {
-                pending.insert(known..<pending.count)
-            }
-        }
+        let pending = made.pending
+        // What has come over, but not durably yet, may be lost to a power cut: it comes again.
+        if kind == .refresh { pending.formUnion(before.stored) }
+        pending.formUnion(changed.source.bitmap)
+        pending.formUnion(changed.target.bitmap)
+        // What has been written to the target since it changed recorders: in the one or the other.
+        if let new { pending.formUnion(new.bitmap) }
+        // More is copied than was before: what is new, and the track that was the last.
+        let known = Int(before.record.capacity) / Geometry.track
+        if before.record.capacity != record.capacity { pending.insert(known..<pending.count) }
+        made.stored.formUnion(pending)
         return made
     }
 }
