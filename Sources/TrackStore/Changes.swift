@@ -14,9 +14,7 @@ extension TrackStore {
     public func changeBases(of device: OpenDevice) -> [String] {
         let last = device.point?.sequence ?? .max
         return device.volume.state.withLock { state in
-            state.points.filter {
-                $0.isSafeguarded && $0.live && $0.settled && $0.sequence <= last
-            }.map(\.tag)
+            state.points.filter { $0.isRecoverable && $0.sequence <= last }.map(\.tag)
         }
     }
 }

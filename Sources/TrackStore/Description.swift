@@ -122,7 +122,7 @@ extension TrackStore {
 
     private func describePoints(_ volume: Volume) -> [PointDescription] {
         volume.state.withLock { state in
-            state.points.filter { $0.isSafeguarded && $0.live && $0.settled }.map { point in
+            state.points.filter(\.isRecoverable).map { point in
                 PointDescription(
                     tag: point.tag, sequence: point.sequence, time: point.time,
                     capacity: point.capacity)

@@ -57,7 +57,7 @@ extension TrackStore {
         let volumes = sortedVolumes()
         let points = volumes.flatMap { volume in
             volume.state.withLock { state in
-                state.points.filter { $0.isSafeguarded && $0.live && $0.settled }.map {
+                state.points.filter(\.isRecoverable).map {
                     HostView.point(volume: volume.name, tag: $0.tag)
                 }
             }

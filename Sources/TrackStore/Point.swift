@@ -33,6 +33,8 @@ final class Point: Sendable {
     /// It is kept until somebody drops it or it rolls off; any other goes with the last relationship
     /// that may read it.
     var isSafeguarded: Bool { !tag.isEmpty }
+    /// It can be recovered, or opened, under its tag.
+    var isRecoverable: Bool { isSafeguarded && live && settled }
     var live: Bool { isLive.load(ordering: .sequentiallyConsistent) }
     var settled: Bool { isSettled.load(ordering: .acquiring) }
     var isPinned: Bool { pins.load(ordering: .acquiring) > 0 }
