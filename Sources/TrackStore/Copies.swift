@@ -129,15 +129,7 @@ extension TrackStore {
         let point = point(of: old.source, sequence, time, &plan)
         var record = old.record
         record.copying = old.copying
-        if old.recordsChanges {
-            record.flags.insert(.beganInPart)
-        } else {
-            record.flags.remove(.beganInPart)
-        }
-        record.sequence = sequence
-        record.capacity = point.capacity
-        record.tag = point.tag
-        record.refreshed = time
+        record.goOn(at: point, time: time)
         return planned(.refresh, old.source, target, point, old, record)
     }
 
@@ -151,18 +143,9 @@ extension TrackStore {
         let point = point(of: target, sequence, time, &plan)
         var record = old.record
         record.source = target.number
-        record.sequence = sequence
-        record.capacity = point.capacity
-        record.tag = point.tag
-        record.refreshed = time
         record.copying = true
         record.flags.remove(.inhibitsTargetWrites)
-        // Without a record of changes everything may differ.
-        if old.recordsChanges {
-            record.flags.insert(.beganInPart)
-        } else {
-            record.flags.remove(.beganInPart)
-        }
+        record.goOn(at: point, time: time)
         if isFast {
             record.flags.insert(.fastReverse)
             record.flags.subtract([.persistent, .recordsChanges])

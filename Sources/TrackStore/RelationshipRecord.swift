@@ -40,6 +40,21 @@ struct RelationshipRecord: Record {
         set { if newValue { flags.insert(.copying) } else { flags.remove(.copying) } }
     }
 
+    /// The relationship goes on at a later point, by refresh or reverse; `time` is milliseconds since
+    /// 1970.
+    mutating func goOn(at point: Point, time: Int64) {
+        sequence = point.sequence
+        capacity = point.capacity
+        tag = point.tag
+        refreshed = time
+        // Without a record of changes everything may differ.
+        if flags.contains(.recordsChanges) {
+            flags.insert(.beganInPart)
+        } else {
+            flags.remove(.beganInPart)
+        }
+    }
+
     var bytes: [UInt8] {
         var bytes: [UInt8] = []
         bytes.put(source)
