@@ -29,8 +29,7 @@ extension TrackStore {
     public func prepare(
         _ group: InstantGroup, tag: String, time: Int64, volumes ids: [String]
     ) throws(TrackStoreError) {
-        let actions = try volumes(ids).map { InstantAction.point(volume: $0.name, tag: tag) }
-        try prepare(group, actions, time: time)
+        try prepare(group, ids.map { .point(volume: $0, tag: tag) }, time: time)
     }
 
     /// Prepares what is to begin when `group` is committed; all or nothing.

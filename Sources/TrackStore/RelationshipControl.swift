@@ -165,25 +165,23 @@ extension TrackStore {
     /// Copies what the targets' own points need before what the targets show is replaced: points that
     /// there are, and those that begin with the same instant.
     func completeNeeded(_ actions: [InstantAction]) throws(TrackStoreError) {
-        var sources: Set<String> = []
+        var refreshed: [Relationship] = []
+        for case .refresh(let target) in actions {
+            if let inbound = try volume(target).inbound { refreshed.append(inbound) }
+        }
+        guard !refreshed.isEmpty else { return }
+        var sources = Set(refreshed.map(\.source.number))
         for action in actions {
             switch action {
-            case .point(let volume, _): sources.insert(volume)
-            case .establish(let copy): sources.insert(copy.source)
-            case .refresh(let target):
-                if let source = try volume(target).inbound?.source { sources.insert(source.name) }
-            case .reverse(let target, _): sources.insert(target)
+            case .point(let id, _): sources.insert(try volume(id).number)
+            case .establish(let copy): sources.insert(try volume(copy.source).number)
+            case .refresh: break
+            case .reverse(let target, _): sources.insert(try volume(target).number)
             }
         }
-        for action in actions {
-            switch action {
-            case .refresh(let target):
-                guard let inbound = try volume(target).inbound else { continue }
-                if sources.contains(inbound.target.name) || parts.isNeeded(inbound) {
-                    try complete(inbound)
-                }
-            case .point, .establish, .reverse: break
-            }
+        for inbound in refreshed
+        where sources.contains(inbound.target.number) || parts.isNeeded(inbound) {
+            try complete(inbound)
         }
     }
 }
