@@ -61,41 +61,19 @@ final class BackgroundCopier: Sendable {
 
     /// The copier's thread.
     func run() {
-        let io = parts.makeIO()
-        let reader = IndexReader(catalogue: parts.catalogue, index: parts.index)
-        let lane = CopyLane(
-            parts: parts, io: io, index: reader,
-            resolver: Resolver(stamps: parts.stamps, index: reader, io: io, longest: Geometry.track)
-        )
-        let slot = parts.epochs.register()
-        defer { parts.epochs.unregister(slot) }
+        let worker = CopyWorker(parts: parts)
         var progress: [ObjectIdentifier: Progress] = [:]
         var overall = CopyPace()
         while let relationship = waitForWork(overall.notBefore) {
             let key = ObjectIdentifier(relationship)
             if relationship.pending.memberCount == 0 {
                 progress[key] = nil
-                if let feeding = relationship.feeding,
-                    parts.isNeeded(feeding, but: relationship.point)
-                {
-                    parts.epochs.enter(slot)
-                    let failure = lane.copySome(of: feeding, from: 0).failure
-                    reader.end()
-                    parts.epochs.leave(slot)
-                    if failure == 0 { continue }
-                    fail(feeding, failure)
-                    rest()
-                } else {
-                    drain(relationship, through: io)
-                }
+                complete(relationship, with: worker)
                 continue
             }
             let now = monotonicMilliseconds()
             var own = progress[key] ?? Progress(told: now - Self.tellEvery, persisted: now)
-            parts.epochs.enter(slot)
-            let (failure, bytes) = lane.copySome(of: relationship, from: own.next)
-            reader.end()
-            parts.epochs.leave(slot)
+            let (failure, bytes) = worker.copySome(of: relationship, from: own.next)
             own.next = relationship.pending.firstMember(from: own.next) ?? 0
             overall.spend(bytes, rateMiBps: rateMiBps.load(ordering: .relaxed), now: now)
             relationship.pace.withLock {
@@ -106,10 +84,22 @@ final class BackgroundCopier: Sendable {
             tellProgress(of: relationship, &own, now)
             if now - own.persisted >= Self.persistEvery {
                 own.persisted = now
-                persist(relationship, through: io)
+                persist(relationship, through: worker.io)
             }
             progress[key] = own
         }
+    }
+
+    /// The last track has come over. What feeds the source of a fast reverse restore may still have to
+    /// give some to points.
+    private func complete(_ relationship: Relationship, with worker: CopyWorker) {
+        guard let feeding = relationship.feeding,
+            parts.isNeeded(feeding, but: relationship.point)
+        else { return drain(relationship, through: worker.io) }
+        let failure = worker.copySome(of: feeding, from: 0).failure
+        guard failure != 0 else { return }
+        fail(feeding, failure)
+        rest()
     }
 
     private func fail(_ relationship: Relationship, _ failure: Int32) {
@@ -194,7 +184,7 @@ final class BackgroundCopier: Sendable {
         _ = work.withLock(waitingWhile: { !$0.isStopping }, milliseconds: 1000, { _ in })
     }
 
-    /// The last track has come over. Only when that is durable is the point let go of.
+    /// Only when it is durable that the last track has come over is the point let go of.
     private func drain(_ relationship: Relationship, through io: any BlockIO) {
         do throws(TrackStoreError) {
             try relationship.persist(in: parts.catalogue, through: io)

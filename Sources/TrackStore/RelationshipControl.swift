@@ -141,20 +141,10 @@ extension TrackStore {
 
     /// Copies what is pending, on the calling thread.
     func complete(_ relationship: Relationship) throws(TrackStoreError) {
-        let io = parts.makeIO()
-        let reader = IndexReader(catalogue: parts.catalogue, index: parts.index)
-        let lane = CopyLane(
-            parts: parts, io: io, index: reader,
-            resolver: Resolver(stamps: parts.stamps, index: reader, io: io, longest: Geometry.track)
-        )
-        let slot = parts.epochs.register()
-        defer { parts.epochs.unregister(slot) }
+        let worker = CopyWorker(parts: parts)
         while relationship.pending.memberCount > 0, !relationship.withdrawn {
             try checkOpen()
-            parts.epochs.enter(slot)
-            let failure = lane.copySome(of: relationship, from: 0).failure
-            reader.end()
-            parts.epochs.leave(slot)
+            let failure = worker.copySome(of: relationship, from: 0).failure
             guard failure == 0 else {
                 throw .system(failure, "copy what points need", relationship.target.name)
             }
