@@ -58,14 +58,14 @@ extension TrackStore {
                     }
                     fresh.append(made)
                 }
-                try store(fresh, nextSequence: base + 1)
+                guard !fresh.isEmpty else { return }
+                try store(Turn(made: fresh), nextSequence: base + 1)
             } catch {
                 for point in pinned { point.pins.subtract(1, ordering: .acquiringAndReleasing) }
                 throw error
             }
-            guard !fresh.isEmpty else { return }
             control.nextSequence = base + 1
-            enter(fresh, instead: [])
+            enter(Turn(made: fresh))
         }
     }
 
@@ -121,20 +121,6 @@ extension TrackStore {
                     .unknownPoint, "the point has just rolled off", place: source.name)
             }
             point.pins.add(1, ordering: .acquiringAndReleasing)
-        }
-    }
-
-    private func store(
-        _ fresh: [Relationship], nextSequence: UInt64
-    ) throws(TrackStoreError) {
-        guard !fresh.isEmpty else { return }
-        try parts.recording.replacing(fresh.map { ($0.target, $0.pending) }) {
-            (transaction) throws(TrackStoreError) in
-            try transaction.put(.meta, Key.nextSequence, NumberRecord(nextSequence).bytes)
-            for relationship in fresh {
-                try StoreParts.deleteRows(of: relationship.target, transaction)
-                try StoreParts.put(relationship, transaction)
-            }
         }
     }
 }

@@ -77,6 +77,16 @@ struct PlannedRelationship: Sendable {
     }
 }
 
+/// What begins and ends with one transaction of the index.
+struct Turn {
+    var points: [(volume: Volume, point: Point)] = []
+    var made: [Relationship] = []
+    /// The relationships in place of which others begin.
+    var replaced: [Relationship] = []
+    /// The points that nobody needs without these.
+    var idle: [(volume: Volume, point: Point)] = []
+}
+
 extension StoreParts {
     /// Stores a relationship as it begins.
     static func put(

@@ -181,16 +181,18 @@ extension TrackStore {
                 volume.state.withLock { $0.materialise() }
             }
             parts.epochs.quiesce()
-            var made: [Relationship] = []
+            let replaced = instant.plan.changes.compactMap(\.replaced)
+            var turn = Turn(replaced: replaced, idle: parts.idle(without: replaced))
             do throws(TrackStoreError) {
                 let io = parts.makeControlIO()
                 try makeDurable(instant.plan.points.map(\.volume), through: io)
                 // What the targets' own points read from the files from now on.
-                for case let old? in instant.plan.changes.map(\.replaced) where !old.drained {
+                for old in replaced where !old.drained {
                     try old.persist(in: catalogue, through: io)
                 }
-                made = instant.plan.changes.map { $0.relationship() }
-                try store(instant.plan, made, nextSequence: control.nextSequence)
+                turn.points = instant.plan.points
+                turn.made = instant.plan.changes.map { $0.relationship() }
+                try store(turn, nextSequence: control.nextSequence)
             } catch {
                 discard(instant)
                 throw error
@@ -198,45 +200,40 @@ extension TrackStore {
             for (_, point) in instant.plan.points {
                 point.isSettled.store(true, ordering: .releasing)
             }
-            let replaced = instant.plan.changes.compactMap(\.replaced)
-            enter(made, instead: replaced)
+            enter(turn)
             leave(instant.numbers)
         }
     }
 
-    private func store(
-        _ plan: InstantPlan, _ made: [Relationship], nextSequence: UInt64
-    ) throws(TrackStoreError) {
-        let leaving = plan.changes.compactMap(\.replaced)
-        let idle = parts.idle(without: leaving)
+    /// Makes it durable, all or nothing.
+    func store(_ turn: Turn, nextSequence: UInt64) throws(TrackStoreError) {
         var isDone = false
-        defer { if !isDone { StoreParts.mark(leaving, withdrawn: false) } }
-        try parts.recording.replacing(made.map { ($0.target, $0.pending) }) {
+        defer { if !isDone { StoreParts.mark(turn.replaced, withdrawn: false) } }
+        try parts.recording.replacing(turn.made.map { ($0.target, $0.pending) }) {
             (transaction) throws(TrackStoreError) in
-            StoreParts.mark(leaving, withdrawn: true)
+            StoreParts.mark(turn.replaced, withdrawn: true)
             try transaction.put(.meta, Key.nextSequence, NumberRecord(nextSequence).bytes)
             // A point may have rolled off between its instant and now.
-            for (volume, point) in plan.points where point.live {
+            for (volume, point) in turn.points where point.live {
                 let record = PointRecord(
                     time: point.time, capacity: point.capacity, tag: point.tag)
                 try transaction.put(
                     .points, Key.point(volume.number, point.sequence), record.bytes)
             }
-            for relationship in leaving + made {
+            for relationship in turn.replaced + turn.made {
                 try StoreParts.deleteRows(of: relationship.target, transaction)
             }
-            for relationship in made { try StoreParts.put(relationship, transaction) }
-            try StoreParts.deleteRows(of: idle, transaction)
+            for relationship in turn.made { try StoreParts.put(relationship, transaction) }
+            try StoreParts.deleteRows(of: turn.idle, transaction)
         }
         isDone = true
     }
 
     /// Puts relationships in force that are durable, in place of others, for every operation from now
     /// on.
-    func enter(_ made: [Relationship], instead replaced: [Relationship]) {
-        let idle = parts.idle(without: replaced)
-        copier.remove(replaced)
-        for relationship in made {
+    func enter(_ turn: Turn) {
+        copier.remove(turn.replaced)
+        for relationship in turn.made {
             relationship.source.state.withLock { state in
                 for index in state.readers.indices
                 where state.readers[index].point === relationship.point
@@ -249,10 +246,10 @@ extension TrackStore {
             relationship.target.present(relationship)
             copier.add(relationship)
         }
-        for relationship in replaced { parts.forget(relationship) }
+        for relationship in turn.replaced { parts.forget(relationship) }
         parts.epochs.quiesce()
-        for relationship in replaced { parts.unpin(relationship) }
-        for (volume, point) in idle { parts.retire(point, of: volume) }
+        for relationship in turn.replaced { parts.unpin(relationship) }
+        for (volume, point) in turn.idle { parts.retire(point, of: volume) }
         copier.wake()
     }
 }
