@@ -29,8 +29,6 @@ public final class TrackStore: Sendable {
     }
 
     let directory: String
-    let makeIO: BlockIOFactory
-    let tell: @Sendable (TrackStoreFact) -> Void
     let parts: StoreParts
     let copier: BackgroundCopier
     let volumes = Monitor<[UInt16: Volume]>([:])
@@ -49,10 +47,8 @@ public final class TrackStore: Sendable {
         facts: @escaping @Sendable (TrackStoreFact) -> Void = { _ in }
     ) throws(TrackStoreError) {
         directory = configuration.directory
-        tell = facts
         let avoidsRing = configuration.avoidsRing
         let makeIO = configuration.makeIO ?? { avoidsRing ? PlainIO() : RingIO.orPlain() }
-        self.makeIO = makeIO
         Files.raiseOpenFileLimit()
         try Files.makeDirectory(directory)
         lock = try StoreLock(directory + "/lock")
@@ -71,11 +67,11 @@ public final class TrackStore: Sendable {
     }
 
     private func start() throws(TrackStoreError) {
-        let (parts, copier, tell) = (parts, copier, tell)
+        let (parts, copier) = (parts, copier)
         let committer = try EngineThread("index") { parts.index.run() }
         let copying = try EngineThread("copy") { copier.run() }
         let reclaiming = try EngineThread("reclaim") { parts.reclaimer.run() }
-        let recording = try EngineThread("record") { parts.recording.run(tell) }
+        let recording = try EngineThread("record") { parts.recording.run(parts.tell) }
         threads.withLock { $0 = [committer, copying, reclaiming, recording] }
     }
 
@@ -84,6 +80,8 @@ public final class TrackStore: Sendable {
     var isOpen: Bool { running.load(ordering: .sequentiallyConsistent) }
 
     var catalogue: Catalogue { parts.catalogue }
+
+    var makeIO: BlockIOFactory { parts.makeIO }
 
     func checkOpen() throws(TrackStoreError) {
         guard isOpen else {
