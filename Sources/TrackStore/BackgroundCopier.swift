@@ -10,10 +10,32 @@ import TrackBitmap
 /// as a host's write would, so the two exclude each other track by track.
 final class BackgroundCopier: Sendable {
     private struct Work {
-        var relationships: [Relationship] = []
+        private(set) var relationships: [Relationship] = []
+        /// How many of them a volume is the source of; one that is restored in place is not counted.
+        private(set) var targets: [UInt16: Int] = [:]
         var next = 0
         var isStopping = false
         var isAwake = true
+
+        mutating func add(_ relationship: Relationship) {
+            relationships.append(relationship)
+            count(relationship, 1)
+        }
+
+        mutating func remove(_ leaving: Set<ObjectIdentifier>) {
+            for relationship in relationships where leaving.contains(ObjectIdentifier(relationship))
+            {
+                count(relationship, -1)
+            }
+            relationships.removeAll { leaving.contains(ObjectIdentifier($0)) }
+        }
+
+        private mutating func count(_ relationship: Relationship, _ change: Int) {
+            let (source, target) = (relationship.source.number, relationship.target.number)
+            guard source != target else { return }
+            let rest = targets[source, default: 0] + change
+            targets[source] = rest == 0 ? nil : rest
+        }
     }
 
     /// What the copier's thread remembers of a relationship.
@@ -37,14 +59,17 @@ final class BackgroundCopier: Sendable {
     /// All relationships there are.
     func relationships() -> [Relationship] { work.withLock { $0.relationships } }
 
-    func add(_ relationship: Relationship) {
-        work.withLock { $0.relationships.append(relationship) }
+    /// How many targets a volume has, itself aside.
+    func targets(of source: Volume) -> Int {
+        work.withLock { $0.targets[source.number, default: 0] }
     }
 
+    func add(_ relationship: Relationship) { work.withLock { $0.add(relationship) } }
+
     func remove(_ relationships: [Relationship]) {
-        work.withLock { work in
-            work.relationships.removeAll { known in relationships.contains { $0 === known } }
-        }
+        guard !relationships.isEmpty else { return }
+        let leaving = Set(relationships.map { ObjectIdentifier($0) })
+        work.withLock { $0.remove(leaving) }
     }
 
     /// There may be something to do.

@@ -62,7 +62,7 @@ extension TrackStore {
             }
             try checkAgainst(plan, change)
             change.record.base = sequence + 1
-            plan.changes.append(change)
+            plan.add(change)
         }
         control.nextSequence = sequence + 2
         for change in plan.changes { change.point.pins.add(1, ordering: .acquiringAndReleasing) }
@@ -92,7 +92,7 @@ extension TrackStore {
         if plan.point(of: volume) != nil { return }
         let point = Point(
             sequence: sequence, tag: tag, time: time, capacity: volume.capacity, settled: false)
-        plan.points.append((volume, point))
+        plan.add(point, of: volume)
     }
 
     /// The volume's point of this instant: a safeguarded one if it gets one, or one for relationships.
@@ -102,7 +102,7 @@ extension TrackStore {
         if let point = plan.point(of: volume) { return point }
         let point = Point(
             sequence: sequence, tag: "", time: time, capacity: volume.capacity, settled: false)
-        plan.points.append((volume, point))
+        plan.add(point, of: volume)
         return point
     }
 
@@ -168,21 +168,21 @@ extension TrackStore {
     private func checkAgainst(
         _ plan: InstantPlan, _ change: PlannedRelationship
     ) throws(TrackStoreError) {
-        for other in plan.changes
-        where other.target === change.target || other.old === change.old && change.old != nil {
+        guard plan.change(into: change.target) == nil, change.old.map(plan.goesOn) != true else {
             throw TrackStoreError(
                 .invalidArgument, "the target is named twice", place: change.target.name)
         }
         var volume = change.source
-        while let other = plan.changes.first(where: { $0.target === volume }) {
+        while let other = plan.change(into: volume) {
             volume = other.source
             guard volume !== change.target else {
                 throw Self.cycle(change.target.name)
             }
         }
-        let more = plan.changes.filter { $0.source === change.source && $0.kind == .establish }
-            .count
-        guard change.kind != .establish || targets(of: change.source) + more < Self.mostTargets
-        else { throw Self.tooManyTargets(change.source.name) }
+        guard change.kind == .establish else { return }
+        let more = plan.changes(from: change.source).count { $0.kind == .establish }
+        guard copier.targets(of: change.source) + more < Self.mostTargets else {
+            throw Self.tooManyTargets(change.source.name)
+        }
     }
 }

@@ -42,13 +42,14 @@ extension TrackStore {
             try checkOpen()
             let base = control.nextSequence
             var fresh: [Relationship] = []
+            var targets: Set<UInt16> = []
             var pinned: [Point] = []
             do throws(TrackStoreError) {
                 for new in wanted {
                     guard let made = try recovery(new, base, copying: backgroundCopy) else {
                         continue
                     }
-                    guard !fresh.contains(where: { $0.target === made.target }) else {
+                    guard targets.insert(made.target.number).inserted else {
                         throw TrackStoreError(
                             .invalidArgument, "the target is named twice", place: new.target)
                     }

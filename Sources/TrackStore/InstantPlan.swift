@@ -3,21 +3,55 @@ import TrackBitmap
 
 /// What begins with an instant, once it is known that it may.
 struct InstantPlan: Sendable {
-    var points: [(volume: Volume, point: Point)] = []
-    var changes: [PlannedRelationship] = []
+    private(set) var points: [(volume: Volume, point: Point)] = []
+    private(set) var changes: [PlannedRelationship] = []
+    // By the numbers of volumes: an instant may begin ten thousand points.
+    private var pointOfVolume: [UInt16: Point] = [:]
+    private var changeOfTarget: [UInt16: Int] = [:]
+    private var changesOfSource: [UInt16: [Int]] = [:]
+    private var continued: Set<ObjectIdentifier> = []
+
+    mutating func add(_ point: Point, of volume: Volume) {
+        points.append((volume, point))
+        pointOfVolume[volume.number] = point
+    }
+
+    mutating func add(_ change: PlannedRelationship) {
+        changeOfTarget[change.target.number] = changes.count
+        changesOfSource[change.source.number, default: []].append(changes.count)
+        if let old = change.old { continued.insert(ObjectIdentifier(old)) }
+        changes.append(change)
+    }
 
     /// The point of a volume, where it has one.
-    func point(of volume: Volume) -> Point? { points.first { $0.volume === volume }?.point }
+    func point(of volume: Volume) -> Point? { pointOfVolume[volume.number] }
+
+    /// What makes the volume a target.
+    func change(into volume: Volume) -> PlannedRelationship? {
+        changeOfTarget[volume.number].map { changes[$0] }
+    }
+
+    /// What makes the volume a source.
+    func changes(from volume: Volume) -> [PlannedRelationship] {
+        changesOfSource[volume.number, default: []].map { changes[$0] }
+    }
+
+    /// True where the relationship goes on with the instant, by refresh or reverse.
+    func goesOn(_ relationship: Relationship) -> Bool {
+        continued.contains(ObjectIdentifier(relationship))
+    }
 
     /// Recorders of a volume that change places with the instant: those of the side that is copied
     /// from.
     func swaps(on volume: Volume) -> [(old: ChangeRecorder?, new: ChangeRecorder?)] {
-        changes.filter { $0.source === volume }.map(\.sourceSwap)
+        changes(from: volume).map(\.sourceSwap)
     }
 
-    func readers(of point: Point) -> [PointReader] {
-        changes.filter { $0.point === point }
-            .map { PointReader(point: point, target: $0.target.number, stored: nil) }
+    /// Who reads the point of a volume.
+    func readers(of point: Point, on volume: Volume) -> [PointReader] {
+        changes(from: volume).map {
+            PointReader(point: point, target: $0.target.number, stored: nil)
+        }
     }
 }
 

@@ -119,7 +119,7 @@ extension TrackStore {
             point.volume.state.withLock { state in
                 state.prepared = PreparedPoint(
                     point: point.point, group: group, swaps: plan.swaps(on: point.volume))
-                state.readers += plan.readers(of: point.point)
+                state.readers += plan.readers(of: point.point, on: point.volume)
             }
         }
     }

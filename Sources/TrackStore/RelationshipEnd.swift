@@ -90,17 +90,17 @@ extension StoreParts {
 
     /// The points that nobody needs once these relationships have let go of theirs.
     func idle(without leaving: [Relationship]) -> [(volume: Volume, point: Point)] {
-        var found: [(volume: Volume, point: Point)] = []
+        var read: [(volume: Volume, point: Point)] = []
+        var holders: [ObjectIdentifier: Int] = [:]
         for relationship in leaving where !relationship.drained {
-            guard let point = relationship.point, !point.isSafeguarded,
-                !found.contains(where: { $0.point === point })
-            else { continue }
-            let holders = leaving.filter { $0.point === point && !$0.drained }.count
-            if point.pins.load(ordering: .acquiring) == holders {
-                found.append((relationship.source, point))
-            }
+            guard let point = relationship.point, !point.isSafeguarded else { continue }
+            let known = holders[ObjectIdentifier(point), default: 0]
+            if known == 0 { read.append((relationship.source, point)) }
+            holders[ObjectIdentifier(point)] = known + 1
         }
-        return found
+        return read.filter { _, point in
+            point.pins.load(ordering: .acquiring) == holders[ObjectIdentifier(point)]
+        }
     }
 
     /// Tracks that only the relationship's source holds belong to what the target showed at a point of

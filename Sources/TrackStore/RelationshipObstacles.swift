@@ -62,7 +62,7 @@ extension TrackStore {
                     code: .targetSmaller, message: "the target is smaller than the source",
                     volume: target.name))
         }
-        if targets(of: source) >= Self.mostTargets {
+        if copier.targets(of: source) >= Self.mostTargets {
             found.append(Self.obstacle(Self.tooManyTargets(source.name)))
         }
         return found
@@ -149,10 +149,6 @@ extension TrackStore {
             if volume === goal { return true }
         }
         return false
-    }
-
-    func targets(of source: Volume) -> Int {
-        copier.relationships().filter { $0.source === source && $0.target !== source }.count
     }
 
     static func obstacle(_ error: TrackStoreError) -> RelationshipObstacle {

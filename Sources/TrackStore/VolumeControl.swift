@@ -28,9 +28,10 @@ extension TrackStore {
         try parts.control.withLock { (_) throws(TrackStoreError) in
             try checkOpen()
             var fresh: [Volume] = []
+            var numbers: Set<UInt16> = []
             for new in wanted {
                 guard let volume = try volumeToMake(new) else { continue }
-                guard !fresh.contains(where: { $0.number == volume.number }) else {
+                guard numbers.insert(volume.number).inserted else {
                     throw TrackStoreError(
                         .invalidArgument, "the volume is named twice", place: new.id)
                 }
@@ -139,9 +140,8 @@ extension TrackStore {
     }
 
     private func checkUnused(_ volume: Volume) throws(TrackStoreError) {
-        let isSource = copier.relationships().contains { $0.source === volume }
         let hasPoints = volume.state.withLock { !$0.points.isEmpty || $0.prepared != nil }
-        guard !hasPoints, !isSource, volume.inbound == nil else {
+        guard !hasPoints, copier.targets(of: volume) == 0, volume.inbound == nil else {
             throw TrackStoreError(
                 .volumeInUse, "the volume has points or a relationship", place: volume.name)
         }
