@@ -106,7 +106,8 @@ extension TrackStore {
 
     /// Deletes volumes with their content, all or none. One that is not there is deleted already.
     ///
-    /// Errors: `volumeInUse` where one has points or relationships; `inputOutput`.
+    /// Errors: `volumeInUse` where one has points or relationships, or is about to get them;
+    /// `inputOutput`.
     public func deleteVolumes(_ ids: [String]) throws(TrackStoreError) {
         try parts.control.withLock { (_) throws(TrackStoreError) in
             try checkOpen()
@@ -144,6 +145,11 @@ extension TrackStore {
         guard !hasPoints, copier.targets(of: volume) == 0, volume.inbound == nil else {
             throw TrackStoreError(
                 .volumeInUse, "the volume has points or a relationship", place: volume.name)
+        }
+        // What it may be the target of, once an instant has come, knows it already.
+        guard busy.withLock({ !$0.contains(volume.number) }) else {
+            throw TrackStoreError(
+                .volumeInUse, "the volume takes part in an instant", place: volume.name)
         }
     }
 

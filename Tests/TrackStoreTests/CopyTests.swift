@@ -45,6 +45,19 @@ struct CopyTests {
         #expect(try small.store.points(of: "0100").isEmpty)
     }
 
+    @Test("a volume that an instant is about to make a target cannot be deleted")
+    func deletesNoTarget() throws {
+        var small = try SmallStore(["0100", "0200"], multiplier: 0)
+        let group = InstantGroup()
+        try small.store.prepare(group, [copy("0100", "0200")], time: 1)
+        #expect(code { try small.store.deleteVolumes(["0200"]) } == .volumeInUse)
+        group.commit()
+        #expect(code { try small.store.deleteVolumes(["0200"]) } == .volumeInUse)
+        try small.store.settle(group)
+        try small.restart()
+        #expect(try small.store.relationship(into: "0200")?.source == "0100")
+    }
+
     @Test("a refresh copies the tracks that have changed on either side, and no others")
     func refreshesIncrementally() throws {
         let small = try SmallStore(["0100", "0200"])
