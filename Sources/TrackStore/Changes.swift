@@ -71,10 +71,13 @@ extension HostChannel {
         while track <= last, !pieces.isFull {
             // Asked first: what is copied from now on is saved before it is pending no more.
             let isReplaced = replaced?.pending.contains(track) ?? false
+            let journaled = volume.journaled.blocks(
+                of: UInt32(track), from: base.sequence, before: end)
             try index.find(volume, track: UInt32(track), from: base.sequence, into: &found)
             var mask = found.reduce(UInt16(0)) { $1.sequence < end ? $0 | $1.mask : $0 }
             // What a relationship presents instead of the file, once it is copied, is saved for too.
             if isReplaced { mask = .max }
+            mask |= journaled
             let inside = min(
                 max(known - track * Geometry.blocksPerTrack, 0), Geometry.blocksPerTrack)
             mask |= ~UInt16(blocks: 0..<inside)

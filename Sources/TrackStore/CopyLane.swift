@@ -161,7 +161,7 @@ final class CopyLane {
                     kind: .write, file: file, memory: memory, length: length, offset: offset))
         }
         if !operations.isEmpty { io.perform(&operations) }
-        relationship.target.isDirty.store(true, ordering: .sequentiallyConsistent)
+        relationship.target.noteWrite()
         let failed = operations.filter { $0.failure != 0 }
         for copy in copies {
             let offset = Int(copy.track) * Geometry.track

@@ -15,27 +15,29 @@ extension TrackStore {
     /// The same for many volumes, as far as they have been written to: with many, the file system
     /// is synced once instead.
     func makeDurable(_ volumes: [Volume], through io: any BlockIO) throws(TrackStoreError) {
-        let dirty = volumes.filter { volume in
-            volume.isDirty.exchange(false, ordering: .sequentiallyConsistent)
+        let dirty = volumes.compactMap { volume in
+            volume.unsynced.map { (volume: volume, written: $0) }
         }
-        do throws(TrackStoreError) {
-            if dirty.count > 64 { try Files.syncFileSystem(directory) }
-            for volume in dirty {
-                if let relationship = volume.inbound, !relationship.drained {
-                    try relationship.persist(in: catalogue, through: io)
-                } else if dirty.count <= 64 {
-                    try Self.sync(volume, through: io)
-                }
+        if dirty.count > 64 { try Files.syncFileSystem(directory) }
+        for (volume, written) in dirty {
+            if let relationship = volume.inbound, !relationship.drained {
+                try relationship.persist(in: catalogue, through: io)
+                volume.noteSync(written)
+            } else if dirty.count <= 64 {
+                try Self.sync(volume, through: io)
+            } else {
+                volume.noteSync(written)
             }
-        } catch {
-            for volume in dirty { volume.isDirty.store(true, ordering: .sequentiallyConsistent) }
-            throw error
         }
     }
 
+    /// Nothing to do where a sync has covered everything that was written: what is in the journal is
+    /// durable there.
     private static func sync(_ volume: Volume, through io: any BlockIO) throws(TrackStoreError) {
+        guard let written = volume.unsynced else { return }
         let failure = io.sync(try volume.file())
         guard failure == 0 else { throw .system(failure, "sync a volume", volume.path) }
+        volume.noteSync(written)
     }
 }
 

@@ -38,6 +38,7 @@ extension TrackStore {
             return numbers.sorted()
         }
         defer { leave(numbers) }
+        try takeOutOfJournal(try volumes(wanted.map(\.target)))
         try parts.control.withLock { (control) throws(TrackStoreError) in
             try checkOpen()
             let base = control.nextSequence

@@ -90,7 +90,7 @@ public final class HostChannel {
         wave.clear()
         var next = first
         while next < requests.count, add(next, requests[next], device) { next += 1 }
-        during { perform(&requests, device) }
+        performWave(&requests, device)
         return next
     }
 
@@ -121,20 +121,43 @@ public final class HostChannel {
         store.parts.epochs.leave(slot)
     }
 
-    private func perform(_ requests: inout [HostRequest], _ device: OpenDevice) {
+    private func performWave(_ requests: inout [HostRequest], _ device: OpenDevice) {
+        if !wave.reads.isEmpty { during { readWave(&requests, device) } }
+        guard !wave.writes.isEmpty else { return }
+        var isDone = false
+        while true {
+            during { isDone = writeWave(&requests, device) }
+            if isDone { return }
+            do throws(TrackStoreError) {
+                try store.parts.journal?.waitForRoom()
+            } catch {
+                for item in wave.writes { requests[item.request].failure = HostFailure(error) }
+                return
+            }
+        }
+    }
+
+    private func readWave(_ requests: inout [HostRequest], _ device: OpenDevice) {
         guard store.isOpen else {
             for number in wave.reads { requests[number].failure = .gone }
-            for item in wave.writes { requests[item.request].failure = .gone }
             return
         }
-        if !wave.reads.isEmpty { read(&requests, device) }
-        guard !wave.writes.isEmpty else { return }
-        lane.write(&wave.writes, of: &requests, to: device.volume)
-        guard !wave.forced.isEmpty else { return }
+        read(&requests, device)
+    }
+
+    /// False where the writes must wait for the journal.
+    private func writeWave(_ requests: inout [HostRequest], _ device: OpenDevice) -> Bool {
+        guard store.isOpen else {
+            for item in wave.writes { requests[item.request].failure = .gone }
+            return true
+        }
+        guard lane.write(&wave.writes, of: &requests, to: device.volume) else { return false }
+        guard !wave.forced.isEmpty else { return true }
         let failure = flush(device)
         for number in wave.forced where requests[number].failure == nil {
             requests[number].failure = failure
         }
+        return true
     }
 
     private func flush(_ device: OpenDevice) -> HostFailure? {
@@ -155,7 +178,7 @@ public final class HostChannel {
         guard request.kind != .read else {
             wave.clear()
             wave.reads.append(number)
-            during { perform(&requests, device) }
+            performWave(&requests, device)
             return
         }
         var done = 0
@@ -173,7 +196,7 @@ public final class HostChannel {
                     ? nil : request.data.map { UnsafeRawPointer($0 + done) },
                 mayPunch: request.mayPunch)
             _ = wave.addWrite(item)
-            during { perform(&requests, device) }
+            performWave(&requests, device)
             done += length
         }
         if request.forceUnitAccess, requests[number].failure == nil {
@@ -185,7 +208,8 @@ public final class HostChannel {
     /// written: a host that trims a new disk does so in ranges of gigabytes. Rounded down to whole
     /// tracks.
     private func holeLength(_ device: OpenDevice, _ offset: UInt64, _ length: Int) -> Int {
-        guard !device.volume.presentsPoint, store.isOpen, let file = try? device.volume.file()
+        guard !device.volume.presentsPoint, device.volume.journaled.isEmpty, store.isOpen,
+            let file = try? device.volume.file()
         else { return 0 }
         let data = lseek(file, Int(offset), linux_seek_data)
         if data < 0 { return errno == ENXIO ? length : 0 }
@@ -197,7 +221,7 @@ public final class HostChannel {
 // Reading.
 extension HostChannel {
     private func read(_ requests: inout [HostRequest], _ device: OpenDevice) {
-        if device.point == nil, !device.volume.presentsPoint {
+        if device.point == nil, !device.volume.presentsPoint, device.volume.journaled.isEmpty {
             readFile(&requests, device.volume)
             return
         }
@@ -262,8 +286,8 @@ extension HostChannel {
 // Holes.
 extension HostChannel {
     /// Data and holes of a range, in order, in at most `limit` pieces (1 or more); their lengths
-    /// may sum to less than the range. What may have to be read through a point counts as data; a
-    /// hole always reads as zeroes. Empty where the range is not inside the device.
+    /// may sum to less than the range. What may have to be read through a point, or from the journal,
+    /// counts as data; a hole always reads as zeroes. Empty where the range is not inside the device.
     public func allocation(
         of device: OpenDevice, offset: UInt64, length: UInt64, limit: Int
     ) -> [(length: UInt64, isHole: Bool)] {
@@ -276,12 +300,19 @@ extension HostChannel {
         var pieces: [(length: UInt64, isHole: Bool)] = []
         var position = Int(offset)
         let end = Int(offset + length)
+        // Asked first: what leaves the journal from now on is in the file.
+        let journaled = device.volume.journaled.tracks(
+            in: UInt32(position / Geometry.track)..<UInt32((end - 1) / Geometry.track + 1))
         while position < end, pieces.count < max(limit, 1) {
             var next = lseek(file, position, linux_seek_data)
-            let isHole = next != position
+            var isHole = next != position
             if next < 0 { next = errno == ENXIO ? end : position }
             if !isHole { next = lseek(file, position, linux_seek_hole) }
             next = next <= position ? end : min(next, end)
+            if isHole, !journaled.isEmpty {
+                let tracks = position / Geometry.track...(next - 1) / Geometry.track
+                isHole = !journaled.contains { tracks ~= Int($0) }
+            }
             pieces.append((UInt64(next - position), isHole))
             position = next
         }

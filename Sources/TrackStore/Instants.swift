@@ -46,6 +46,7 @@ extension TrackStore {
     ) throws(TrackStoreError) {
         let numbers = try enter { () throws(TrackStoreError) in try involved(actions) }
         do throws(TrackStoreError) {
+            try takeOutOfJournal(try targets(of: actions))
             try completeNeeded(actions)
             try parts.control.withLock { (control) throws(TrackStoreError) in
                 try checkOpen()
@@ -108,6 +109,10 @@ extension TrackStore {
     }
 
     func leave(_ numbers: [UInt16]) {
+        if parts.journal != nil {
+            let volumes = volumes.withLock { volumes in numbers.compactMap { volumes[$0] } }
+            for volume in volumes { volume.state.withLock { $0.writesDirectly = false } }
+        }
         busy.withLock { $0.subtract(numbers) }
         busy.notifyAll()
     }

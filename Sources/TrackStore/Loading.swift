@@ -14,7 +14,7 @@ extension TrackStore {
         var intents: [UInt16: [UInt32]] = [:]
     }
 
-    func load() throws(TrackStoreError) {
+    func load(_ journal: WriteJournal) throws(TrackStoreError) {
         let io = makeIO()
         let rows = try readRows()
         var next = rows.nextSequence
@@ -31,7 +31,7 @@ extension TrackStore {
             if !log.pending.isEmpty { parts.index.note(volume, entries: 0) }
         }
         let volumes = loaded
-        let nextSequence = next
+        let nextSequence = max(next, try journal.recover(volumes, through: io) + 1)
         self.volumes.withLock { $0 = volumes }
         parts.control.withLock { $0.nextSequence = nextSequence }
         for number in rows.removed where volumes[number] == nil {

@@ -106,7 +106,7 @@ extension SaveLog {
                     volume: volume, segment: segment.number, number: segment.batches,
                     nonce: segment.nonce, place: place, from: header),
                 let data = try window.blocks(of: segment.file, from: place, count: batch.blocks),
-                isWhole(batch, data + Geometry.block)
+                batch.isWhole(data + Geometry.block)
             else { return }
             segment.mark(batch.newestSequence, at: place)
             segment.usedBlocks += batch.blocks
@@ -114,10 +114,13 @@ extension SaveLog {
             pending.append(batch.entries)
         }
     }
+}
 
-    private func isWhole(_ batch: SegmentCodec.Batch, _ data: UnsafeRawPointer) -> Bool {
+extension SegmentCodec.Batch {
+    /// True where the blocks behind the header are those that it describes.
+    func isWhole(_ data: UnsafeRawPointer) -> Bool {
         var block = data
-        for entry in batch.entries {
+        for entry in entries {
             for index in 0..<entry.dataBlocks {
                 guard Checksum.crc32c(block, count: Geometry.block) == entry.checksums[index]
                 else { return false }
@@ -129,7 +132,7 @@ extension SaveLog {
 }
 
 /// Reads a segment in large pieces, for someone who goes through it block by block.
-private final class Window {
+final class Window {
     static let bytes = 4 << 20
     let io: any BlockIO
     private let memory: AlignedMemory

@@ -53,6 +53,9 @@ struct Want {
 ///     read(V at p, t) = block by block the first save at or after p; else read(V, t), or V's file
 ///                       where p is older than the relationship that V is the target of
 ///
+/// V's file is seen through the write journal: what was written before p, or what was written last, and
+/// has not reached the file yet. A volume with pending tracks has nothing there.
+///
 /// This ends: each step through a relationship leads to a point that is older than the relationship,
 /// and one through a point leads to a relationship that is older than the point.
 ///
@@ -74,6 +77,7 @@ final class Resolver {
     /// Wants whose segment was gone when they were looked up.
     private var missing: [Int] = []
     private var found: [SavedEntry] = []
+    private var journaled: [JournalRecord] = []
     /// Bytes that one operation reads at most.
     private let longest: Int
 
@@ -145,20 +149,27 @@ final class Resolver {
             let hit = entry.mask & rest
             guard hit != 0 else { continue }
             rest &= ~hit
-            try take(hit, of: want, number, from: entry, volume)
+            // A segment can only be gone with every point that needs it: a second look will tell.
+            let file = volume.log.file(of: entry.segment)
+            if file == nil, hit & entry.dataMask != 0 {
+                missing.append(number)
+            } else {
+                take(hit, of: want, number, from: entry, in: file ?? -1)
+            }
         }
         guard rest != 0 else { return }
         let inbound = volume.presentsPoint ? volume.inbound : nil
         if let inbound, inbound.base > point.sequence {
             try readFile(rest, of: want, number, volume)
         } else {
-            try resolve(rest, of: want, number, in: volume, inbound)
+            try resolve(rest, of: want, number, in: volume, inbound, before: point.sequence)
         }
     }
 
-    /// read(V, t), V being the target of `inbound`
+    /// read(V, t), V being the target of `inbound`, without what was written after the point `end`
     private func resolve(
-        _ mask: UInt16, of want: Want, _ number: Int, in volume: Volume, _ inbound: Relationship?
+        _ mask: UInt16, of want: Want, _ number: Int, in volume: Volume, _ inbound: Relationship?,
+        before end: UInt64 = .max
     ) throws(TrackStoreError) {
         if let relationship = inbound, relationship.pending.contains(Int(want.track)) {
             pendingChecks.append((number, relationship))
@@ -168,7 +179,15 @@ final class Resolver {
             }
             return try resolve(mask, of: want, number, at: point, of: relationship.source)
         }
-        try readFile(mask, of: want, number, volume)
+        var rest = mask
+        volume.journaled.find(want.track, before: end, into: &journaled)
+        for record in journaled {
+            let hit = record.entry.mask & rest
+            guard hit != 0 else { continue }
+            rest &= ~hit
+            take(hit, of: want, number, from: record.entry, in: record.file)
+        }
+        if rest != 0 { try readFile(rest, of: want, number, volume) }
     }
 
     private func readFile(
@@ -184,19 +203,13 @@ final class Resolver {
     }
 
     private func take(
-        _ hit: UInt16, of want: Want, _ number: Int, from entry: SavedEntry, _ volume: Volume
-    ) throws(TrackStoreError) {
+        _ hit: UInt16, of want: Want, _ number: Int, from entry: SavedEntry, in file: Int32
+    ) {
         for bit in 0..<Geometry.blocksPerTrack where hit & entry.zeroMask & (1 << UInt16(bit)) != 0
         {
             memset(want.place(of: bit), 0, Geometry.block)
         }
         let data = hit & entry.dataMask
-        guard data != 0 else { return }
-        guard let file = volume.log.file(of: entry.segment) else {
-            // The segment can only be gone with every point that needs it: a second look will tell.
-            missing.append(number)
-            return
-        }
         for bit in 0..<Geometry.blocksPerTrack where data & (1 << UInt16(bit)) != 0 {
             let rank = entry.rank(of: bit)
             let offset = (Int(entry.block) + rank) * Geometry.block

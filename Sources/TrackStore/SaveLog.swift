@@ -115,6 +115,11 @@ final class SaveLog: Sendable {
         }
     }
 
+    /// Throws where nothing may be overwritten any more that an entry stands for.
+    func checkUsable() throws(TrackStoreError) {
+        try state.withLock { (state) throws(TrackStoreError) in try check(state) }
+    }
+
     private func check(_ state: State) throws(TrackStoreError) {
         guard state.failure == 0 else {
             throw .system(state.failure, "save old content after a failed sync", directory)

@@ -48,7 +48,7 @@ struct SaveSegment {
         do throws(TrackStoreError) {
             let full = io.reserve(file.descriptor, offset: 0, length: sizeBlocks * Geometry.block)
             guard full == 0 else { throw .system(full, "reserve space to save in", path) }
-            let nonce = UInt64.random(in: 1...UInt64.max)
+            let nonce = makeNonce()
             try fill(file, volume: volume, number: number, nonce: nonce, sizeBlocks, io)
             try Files.syncDirectory(directory)
             return SaveSegment(
@@ -59,6 +59,9 @@ struct SaveSegment {
             throw error
         }
     }
+
+    /// A number that no host can know, and no other segment has.
+    static func makeNonce() -> UInt64 { UInt64.random(in: 1...UInt64.max) }
 
     private static func fill(
         _ file: OpenFile, volume: UInt16, number: UInt32, nonce: UInt64, _ sizeBlocks: Int,

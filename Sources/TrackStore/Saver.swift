@@ -11,6 +11,9 @@ final class Saver {
     private let io: any BlockIO
     let memory: AlignedMemory
     private var entries: [SavedEntry] = []
+    /// What has been appended and may not be durable yet, and its end.
+    private var appended: [SavedEntry] = []
+    private var last: SaveLog.Position?
     private var end: UnsafeMutableRawPointer
 
     /// Room for so many blocks.
@@ -53,24 +56,42 @@ final class Saver {
 
     /// Appends the batch, makes it durable and makes it count. Nothing to do without entries.
     func save(to volume: Volume) throws(TrackStoreError) {
+        try append(to: volume)
+        try settle(volume)
+    }
+
+    /// Appends the batch, after which another one may be begun. Nothing to do without entries.
+    func append(to volume: Volume) throws(TrackStoreError) {
         guard !entries.isEmpty else { return }
         guard !parts.index.isCongested else {
             throw TrackStoreError(
                 .noSpace, "the index cannot keep up", place: volume.name, errno: ENOSPC)
         }
         let dataBlocks = (end - firstBlock) / Geometry.block
-        let end = try volume.log.append(
+        last = try volume.log.append(
             &entries, memory: memory.start, dataBlocks: dataBlocks, through: io)
-        parts.index.note(volume, entries: entries.count)
+        let added = entries.count
+        appended += entries
+        entries.removeAll(keepingCapacity: true)
+        parts.index.note(volume, entries: added)
         parts.noteUsage(of: volume)
         if volume.log.wantsSpare { parts.reclaimer.prepareSegment(for: volume) }
-        try volume.log.sync(through: end, by: io)
+    }
+
+    /// Makes what has been appended to a volume's log durable, and makes it count.
+    func settle(_ volume: Volume) throws(TrackStoreError) {
+        guard let last else { return }
+        defer {
+            appended.removeAll(keepingCapacity: true)
+            self.last = nil
+        }
+        try volume.log.sync(through: last, by: io)
         volume.state.withLock { state in
-            for entry in entries {
+            for entry in appended {
                 state.saved.add(entry.mask, track: entry.track, sequence: entry.sequence)
             }
         }
-        for entry in entries {
+        for entry in appended {
             parts.stamps.move(parts.stamps.index(volume: volume.number, track: entry.track))
         }
     }

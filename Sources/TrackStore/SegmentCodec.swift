@@ -89,15 +89,17 @@ enum SegmentCodec {
     }
 
     /// The batch whose header this is, its entries placed as if the header lay at block `place` of
-    /// the segment; nil where it is none, or another's. `number` nil: whichever number it has.
+    /// the segment; nil where it is none, or another's. `volume` and `number` nil: whichever it has.
     static func decode(
-        volume: UInt16, segment: UInt32, number: UInt64?, nonce: UInt64, place: Int,
+        volume expected: UInt16?, segment: UInt32, number: UInt64?, nonce: UInt64, place: Int,
         from block: UnsafeRawPointer
     ) -> Batch? {
         var reader = ByteReader(block, count: Geometry.block)
         guard reader.isSealed(at: checksumPlace), reader.take(UInt64.self) == batchMagic,
-            reader.take(UInt32.self) == segment, reader.take(UInt16.self) == volume
+            reader.take(UInt32.self) == segment
         else { return nil }
+        let volume = reader.take(UInt16.self)
+        guard volume == expected ?? volume else { return nil }
         let count = Int(reader.take(UInt16.self))
         let dataBlocks = Int(reader.take(UInt32.self))
         guard reader.take(UInt32.self) == 0 else { return nil }

@@ -6,6 +6,8 @@ struct StoreParts: Sendable {
     let index: SavedIndex
     let recording: ChangeRecording
     let reclaimer: Reclaimer
+    /// Nil: hosts' writes go to the files.
+    let journal: WriteJournal?
     let makeIO: BlockIOFactory
     /// For control functions, which mostly sync: no ring is worth making for them.
     let makeControlIO: BlockIOFactory
@@ -14,11 +16,12 @@ struct StoreParts: Sendable {
     let control = Monitor(ControlState())
 
     init(
-        catalogue: Catalogue, makeIO: @escaping BlockIOFactory,
+        catalogue: Catalogue, journal: WriteJournal?, makeIO: @escaping BlockIOFactory,
         makeControlIO: @escaping BlockIOFactory,
         tell: @escaping @Sendable (TrackStoreFact) -> Void
     ) {
         self.catalogue = catalogue
+        self.journal = journal
         self.makeIO = makeIO
         self.makeControlIO = makeControlIO
         self.tell = tell

@@ -12,6 +12,7 @@ import TrackBitmap
 ///     <directory>/volumes/<id>   the volumes, sparse raw files
 ///     <directory>/saves/<id>/    what was saved of them, in segments
 ///     <directory>/index/         one LMDB environment
+///     <directory>/journal/       hosts' writes that have not reached the volumes yet
 public final class TrackStore: Sendable {
     /// What is fixed when a store is opened.
     public struct Configuration: Sendable {
@@ -19,6 +20,10 @@ public final class TrackStore: Sendable {
         public var directory: String
         /// Address space for the index, which bounds its size. Bytes.
         public var indexCapacity: Int = 64 << 30
+        /// Bytes of disk for the write journal, at least some 8 MiB; 0: hosts' writes go to the volumes at
+        /// once, after what they overwrite has been saved. What a journal holds when there is to be none
+        /// any more reaches the volumes when the store is opened.
+        public var journalCapacity: Int = 256 << 20
         /// True: plain system calls even where the kernel has io_uring.
         public var avoidsRing = false
         /// A disk to stand in for the real one; for tests.
@@ -31,6 +36,7 @@ public final class TrackStore: Sendable {
     let directory: String
     let parts: StoreParts
     let copier: BackgroundCopier
+    let destager: Destager
     let volumes = Monitor<[UInt16: Volume]>([:])
     /// Volumes on which an instant is being taken.
     let busy = Monitor<Set<UInt16>>([])
@@ -52,27 +58,36 @@ public final class TrackStore: Sendable {
         Files.raiseOpenFileLimit()
         try Files.makeDirectory(directory)
         lock = try StoreLock(directory + "/lock")
-        for name in ["volumes", "saves", "index"] {
+        for name in ["volumes", "saves", "index", "journal"] {
             try Files.makeDirectory(directory + "/" + name)
         }
         try Files.syncDirectory(directory)
         let catalogue = try Catalogue(
             path: directory + "/index", mapSize: configuration.indexCapacity)
+        let journal = WriteJournal(
+            directory: directory + "/journal", capacity: configuration.journalCapacity)
+        let isJournaling = configuration.journalCapacity > 0
         parts = StoreParts(
-            catalogue: catalogue, makeIO: makeIO,
+            catalogue: catalogue, journal: isJournaling ? journal : nil, makeIO: makeIO,
             makeControlIO: configuration.makeIO ?? { PlainIO() }, tell: facts)
         copier = BackgroundCopier(parts: parts)
-        try load()
+        destager = Destager(journal: journal, parts: parts)
+        try load(journal)
+        if !isJournaling {
+            try destager.destageAll(through: parts.makeControlIO())
+            try journal.removeFiles()
+        }
         try start()
     }
 
     private func start() throws(TrackStoreError) {
-        let (parts, copier) = (parts, copier)
+        let (parts, copier, destager) = (parts, copier, destager)
         let committer = try EngineThread("index") { parts.index.run() }
         let copying = try EngineThread("copy") { copier.run() }
         let reclaiming = try EngineThread("reclaim") { parts.reclaimer.run() }
         let recording = try EngineThread("record") { parts.recording.run(parts.tell) }
-        threads.withLock { $0 = [committer, copying, reclaiming, recording] }
+        let destaging = try EngineThread("destage") { destager.run() }
+        threads.withLock { $0 = [committer, copying, reclaiming, recording, destaging] }
     }
 
     deinit { abandon() }
@@ -98,8 +113,11 @@ public final class TrackStore: Sendable {
         var failure: TrackStoreError?
         let io = parts.makeControlIO()
         do throws(TrackStoreError) {
-            try parts.index.commit(through: io)
+            try destager.destageAll(through: io)
         } catch { failure = error }
+        do throws(TrackStoreError) {
+            try parts.index.commit(through: io)
+        } catch { failure = failure ?? error }
         do throws(TrackStoreError) {
             try makeDurable(sortedVolumes(), through: io)
         } catch { failure = failure ?? error }
@@ -123,6 +141,8 @@ public final class TrackStore: Sendable {
                 running.exchange(false, ordering: .sequentiallyConsistent)
             })
         else { return false }
+        // Hosts that wait for the journal are let go first.
+        destager.stop()
         parts.epochs.quiesce()
         parts.index.stop()
         copier.stop()

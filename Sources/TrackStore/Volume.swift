@@ -8,6 +8,8 @@ final class Volume: Sendable {
     let path: String
     let state: Monitor<VolumeState>
     let log: SaveLog
+    /// What of it lies in the journal only.
+    let journaled = JournaledTracks()
     /// One roll-off at a time.
     let rollingOff = Monitor<Void>(())
 
@@ -17,10 +19,12 @@ final class Volume: Sendable {
     private let descriptor = Atomic<Int32>(-1)
     private let presented = Monitor<Relationship?>(nil)
     private let presents = Atomic<Bool>(false)
-    /// Data was written that no sync has covered since. Set when a write is complete, before its
-    /// operation ends: whoever waits for operations and then looks, misses none. True at first: a
-    /// process that was killed may have left data that only the cache holds.
-    let isDirty = Atomic<Bool>(true)
+    /// Counts what was written to the file. Raised when a write is complete, before its operation ends:
+    /// whoever waits for operations and then looks, misses none. Not 0 at first: a process that was killed
+    /// may have left data that only the cache holds.
+    private let writes = Atomic<UInt64>(1)
+    /// As much of it as syncs have covered.
+    private let synced = Atomic<UInt64>(0)
     let isDeleted = Atomic<Bool>(false)
     /// A relationship keeps hosts from writing to it.
     let inhibitsWrites = Atomic<Bool>(false)
@@ -87,6 +91,18 @@ final class Volume: Sendable {
         }
     }
 
+    /// Something has been written to the file.
+    func noteWrite() { writes.add(1, ordering: .sequentiallyConsistent) }
+
+    /// What a sync that begins now will cover; nil where everything is covered.
+    var unsynced: UInt64? {
+        let written = writes.load(ordering: .sequentiallyConsistent)
+        return synced.load(ordering: .sequentiallyConsistent) < written ? written : nil
+    }
+
+    /// A sync has covered so much.
+    func noteSync(_ written: UInt64) { synced.max(written, ordering: .sequentiallyConsistent) }
+
     /// True where some track may have to be read through a relationship.
     @inline(__always)
     var presentsPoint: Bool { presents.load(ordering: .sequentiallyConsistent) }
@@ -149,6 +165,8 @@ struct VolumeState {
     var intents = ChangeIntents()
     var saved: SavedMap
     var lockedTracks: Set<UInt32> = []
+    /// What it presents is being replaced, so that nothing of it may lie in the journal.
+    var writesDirectly = false
 
     init(points: [Point]) {
         self.points = points

@@ -116,6 +116,8 @@ extension TrackStore {
             }
             let leaving = try volumes(known)
             for volume in leaving { try checkUnused(volume) }
+            defer { leave(leaving.map(\.number)) }
+            try takeOutOfJournal(leaving)
             try catalogue.write { (transaction) throws(TrackStoreError) in
                 for volume in leaving {
                     let key = Key.volume(volume.number)

@@ -39,8 +39,6 @@ struct TrackTouch {
     let track: UInt32
     /// Blocks that are written, at least in part.
     var touched: UInt16 = 0
-    /// Blocks that are written in part only.
-    var partial: UInt16 = 0
     /// Blocks whose old content must be saved first.
     var need: UInt16 = 0
     /// Where the old content is read to: the blocks of `need`, one after the other.

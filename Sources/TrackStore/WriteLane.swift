@@ -12,6 +12,12 @@ import TrackBitmap
 /// A track that fails in one step is left out of the next ones, and the requests that touch it
 /// fail. One lane serves one thread.
 ///
+/// With a journal, a wave of which anything must be saved goes there instead, and so does one of which
+/// anything is there:
+///
+///     lock its tracks and decide  →  put blocks together  →  append to the journal, make it durable
+///       →  unlock
+///
 /// Where the file holds, under a pending track, what points from before the relationship need, the
 /// track is copied first, which saves that; then it is written like any other.
 final class WriteLane {
@@ -25,7 +31,8 @@ final class WriteLane {
     private let staging = AlignedMemory(count: (Wave.mostBlocks + 1) * Geometry.block)
     private let zeroes = AlignedMemory(count: Geometry.track)
     private let tracks = Arena(pieceSize: 2 * Geometry.track)
-    private var touches: [TrackTouch] = []
+    private let journalLane: JournalLane?
+    private var touches = WaveTouches()
     private var wants: [Want] = []
     private var operations: [BlockOperation] = []
     private var found: [SavedEntry] = []
@@ -37,6 +44,17 @@ final class WriteLane {
     private var unnamed: Set<UInt32> = []
     /// Pending tracks that must be copied before they are written.
     private var unfinished: [UInt32] = []
+    /// The wave goes to the journal.
+    private var isJournaled = false
+
+    private enum Decision {
+        /// The tracks are the wave's.
+        case taken
+        /// Nothing is taken: tracks must be copied first.
+        case unfinished
+        /// Nothing is taken: what the journal holds of the blocks must reach the file first.
+        case mustWait
+    }
 
     init(store: TrackStore, io: any BlockIO, index: IndexReader, resolver: Resolver) {
         self.store = store
@@ -44,111 +62,113 @@ final class WriteLane {
         self.index = index
         self.resolver = resolver
         saver = Saver(parts: store.parts, io: io, blocks: Wave.mostBlocks)
+        let zeroes = zeroes
+        journalLane = store.parts.journal.map { JournalLane(journal: $0, io: io, zeroes: zeroes) }
     }
 
-    /// Does the writes; sets the failures of the requests they belong to.
-    func write(_ items: inout [WriteItem], of requests: inout [HostRequest], to volume: Volume) {
+    /// Does the writes; sets the failures of the requests they belong to. False where they must wait for the
+    /// journal, outside of any operation: nothing is done then.
+    func write(
+        _ items: inout [WriteItem], of requests: inout [HostRequest], to volume: Volume
+    ) -> Bool {
         tracks.reset()
-        collectTouches(items)
+        touches.collect(items)
         do throws(TrackStoreError) {
-            while try !lockAndDecide(volume) { try finish(volume) }
+            deciding: while true {
+                switch try lockAndDecide(volume) {
+                case .taken: break deciding
+                case .unfinished: try finish(volume)
+                case .mustWait: return false
+                }
+            }
         } catch {
             for item in items { requests[item.request].failure = HostFailure(error) }
-            return
+            return true
         }
         defer { unlock(volume) }
         do throws(TrackStoreError) {
-            try makeRoom(volume)
-            let file = try volume.file()
-            readOld(&items, volume)
-            assemble(items)
-            save(volume)
-            if !unnamed.isEmpty { try store.parts.recording.ensure(unnamed, of: volume) }
-            spreadFailures(over: items)
-            overwrite(items, volume, file)
-            if let relationship { clearPending(relationship) }
-        } catch {
-            for index in touches.indices { touches[index].failure = HostFailure(error) }
-        }
-        for item in items { requests[item.request].failure ?= failure(of: item) }
-    }
-
-    /// An item is done on all of its tracks or on none: where it fails on one, none of its other tracks
-    /// may be taken for whole, nor any other item on them for done.
-    private func spreadFailures(over items: [WriteItem]) {
-        guard touches.contains(where: { $0.failure != nil }) else { return }
-        var isStable = false
-        while !isStable {
-            isStable = true
-            for item in items {
-                guard let failure = failure(of: item) else { continue }
-                for index in touches.indices
-                where touches[index].failure == nil && isTouched(touches[index].track, by: item) {
-                    touches[index].failure = failure
-                    isStable = false
-                }
+            if isJournaled {
+                guard try writeToJournal(&items, volume) else { return false }
+            } else {
+                try writeToFile(&items, volume)
             }
+        } catch {
+            touches.fail(HostFailure(error))
         }
+        for item in items { requests[item.request].failure ?= touches.failure(of: item) }
+        return true
     }
 
-    private func isTouched(_ track: UInt32, by item: WriteItem) -> Bool {
-        let first = Int(track) * Geometry.blocksPerTrack
-        return item.firstBlock < first + Geometry.blocksPerTrack && item.endBlock > first
+    private func writeToFile(
+        _ items: inout [WriteItem], _ volume: Volume
+    ) throws(TrackStoreError) {
+        try makeRoom(volume)
+        let file = try volume.file()
+        readOld(&items, volume)
+        assemble(items)
+        save(volume)
+        if !unnamed.isEmpty { try store.parts.recording.ensure(unnamed, of: volume) }
+        touches.spreadFailures(over: items)
+        overwrite(items, volume, file)
+        if let relationship { clearPending(relationship) }
     }
 
-    private func failure(of item: WriteItem) -> HostFailure? {
-        touches.first { $0.failure != nil && isTouched($0.track, by: item) }?.failure
+    /// False where the journal has no room.
+    private func writeToJournal(
+        _ items: inout [WriteItem], _ volume: Volume
+    ) throws(TrackStoreError) -> Bool {
+        readOld(&items, volume)
+        assemble(items)
+        if !unnamed.isEmpty { try store.parts.recording.ensure(unnamed, of: volume) }
+        touches.spreadFailures(over: items)
+        guard let journalLane else { return false }
+        return try journalLane.write(items, on: touches.list, after: sequence, to: volume)
     }
 }
 
-infix operator ?= : AssignmentPrecedence
-
-/// Keeps the first failure.
-private func ?= (left: inout HostFailure?, right: HostFailure?) { if left == nil { left = right } }
-
 // Deciding.
 extension WriteLane {
-    private func collectTouches(_ items: [WriteItem]) {
-        touches.removeAll(keepingCapacity: true)
-        for item in items {
-            var block = item.firstBlock
-            while block < item.endBlock {
-                let track = block / Geometry.blocksPerTrack
-                let end = min(item.endBlock, (track + 1) * Geometry.blocksPerTrack)
-                let start = track * Geometry.blocksPerTrack
-                let index = touchIndex(UInt32(track))
-                touches[index].touched |= UInt16(blocks: block - start..<end - start)
-                block = end
-            }
-            for block in item.partialBlocks {
-                let index = touchIndex(UInt32(block / Geometry.blocksPerTrack))
-                touches[index].partial |= 1 << UInt16(block % Geometry.blocksPerTrack)
-            }
-        }
-    }
-
-    private func touchIndex(_ track: UInt32) -> Int {
-        if let index = touches.lastIndex(where: { $0.track == track }) { return index }
-        touches.append(TrackTouch(track: track))
-        return touches.count - 1
-    }
-
     /// Takes all tracks or none, so that two waves never wait for each other, and decides in the
     /// same breath what must be saved: on which side of an instant the wave falls is settled here.
-    /// False, with nothing taken, where tracks must be copied first.
-    private func lockAndDecide(_ volume: Volume) throws(TrackStoreError) -> Bool {
+    private func lockAndDecide(_ volume: Volume) throws(TrackStoreError) -> Decision {
         try volume.state.withLock(waitingWhile: { state in
-            touches.contains { state.lockedTracks.contains($0.track) }
-        }) { (state) throws(TrackStoreError) in
+            touches.list.contains { state.lockedTracks.contains($0.track) }
+        }) { (state) throws(TrackStoreError) -> Decision in
             guard !volume.isDeleted.load(ordering: .acquiring) else {
                 throw TrackStoreError(.unknownVolume, "the volume was deleted", place: volume.name)
             }
             try decide(&state, volume)
-            guard unfinished.isEmpty else { return false }
-            for touch in touches { state.lockedTracks.insert(touch.track) }
+            guard unfinished.isEmpty else { return .unfinished }
+            guard try chooseWay(state, volume) else { return .mustWait }
+            for touch in touches.list { state.lockedTracks.insert(touch.track) }
             record(&state)
+            return .taken
+        }
+    }
+
+    /// Whether the wave goes to the journal; false where it may not, and its blocks are there.
+    ///
+    /// The decision holds: whoever else writes these tracks waits for the wave, and what is in the journal
+    /// goes away only once the file has it.
+    private func chooseWay(
+        _ state: VolumeState, _ volume: Volume
+    ) throws(TrackStoreError) -> Bool {
+        isJournaled = false
+        guard let journal = store.parts.journal else { return true }
+        let isThere =
+            !volume.journaled.isEmpty
+            && touches.list.contains { volume.journaled.blocks(of: $0.track) & $0.touched != 0 }
+        if state.writesDirectly || relationship != nil { return !isThere }
+        if journal.hasFailed {
+            guard !isThere else {
+                throw .system(EIO, "write to the journal after it has failed", volume.name)
+            }
             return true
         }
+        guard isThere || touches.list.contains(where: { $0.need != 0 }) else { return true }
+        isJournaled = true
+        for index in touches.indices { touches[index].need = 0 }
+        return true
     }
 
     private func decide(
@@ -201,7 +221,7 @@ extension WriteLane {
     private func record(_ state: inout VolumeState) {
         unnamed.removeAll(keepingCapacity: true)
         guard !state.recorders.isEmpty else { return }
-        for touch in touches {
+        for touch in touches.list {
             for recorder in state.recorders { recorder.bitmap.insert(Int(touch.track)) }
             if let region = state.intents.touch(touch.track) { unnamed.insert(region) }
         }
@@ -221,7 +241,7 @@ extension WriteLane {
     /// nothing left to save for, so the wave decides anew what to save; an instant that has come
     /// meanwhile has come before it. What it presents and has pending stays as it was found.
     private func makeRoom(_ volume: Volume) throws(TrackStoreError) {
-        let blocks = touches.reduce(0) { $0 + $1.need.nonzeroBitCount }
+        let blocks = touches.list.reduce(0) { $0 + $1.need.nonzeroBitCount }
         guard blocks > 0, try store.parts.makeRoom(on: volume, blocks: blocks + 1) else { return }
         try volume.state.withLock { (state) throws(TrackStoreError) in
             state.materialise()
@@ -237,7 +257,7 @@ extension WriteLane {
 
     private func unlock(_ volume: Volume) {
         volume.state.withLock { state in
-            for touch in touches { state.lockedTracks.remove(touch.track) }
+            for touch in touches.list { state.lockedTracks.remove(touch.track) }
         }
         volume.state.notifyAll()
     }
@@ -266,7 +286,7 @@ extension WriteLane {
         resolver.read(&wants)
         for want in wants {
             guard let failure = want.failure else { continue }
-            touches[touchIndex(want.track)].failure ?= failure
+            touches[touches.index(of: want.track)].failure ?= failure
         }
     }
 
@@ -279,6 +299,9 @@ extension WriteLane {
             return Want(
                 relationship.source, at: point, track: touch.track, mask: mask, into: memory,
                 layout: layout)
+        }
+        if isJournaled {
+            return Want(volume, track: touch.track, mask: mask, into: memory, layout: layout)
         }
         return Want(
             fileOf: volume, track: touch.track, mask: mask, into: memory, layout: layout)
@@ -297,7 +320,7 @@ extension WriteLane {
                 let track = UInt32(block / Geometry.blocksPerTrack)
                 let bit = block % Geometry.blocksPerTrack
                 let mask = UInt16(1) << UInt16(bit)
-                let touch = touches[touchIndex(track)]
+                let touch = touches[touches.index(of: track)]
                 guard touch.need & mask == 0 else { continue }
                 let memory = place + (block - item.firstBlock) * Geometry.block
                 wants.append(want(touch, mask, memory, mask, volume))
@@ -311,7 +334,7 @@ extension WriteLane {
         for item in items {
             guard let staged = item.staged else { continue }
             for block in item.partialBlocks {
-                let touch = touches[touchIndex(UInt32(block / Geometry.blocksPerTrack))]
+                let touch = touches[touches.index(of: UInt32(block / Geometry.blocksPerTrack))]
                 let bit = block % Geometry.blocksPerTrack
                 guard let saved = touch.saved, touch.need & (1 << UInt16(bit)) != 0 else {
                     continue
@@ -335,7 +358,7 @@ extension WriteLane {
     /// Saves what is to be overwritten, but for tracks that have failed.
     private func save(_ volume: Volume) {
         saver.begin()
-        for touch in touches {
+        for touch in touches.list {
             guard let saved = touch.saved, touch.failure == nil else { continue }
             saver.add(track: touch.track, mask: touch.need, sequence: sequence, at: saved)
         }
@@ -353,14 +376,14 @@ extension WriteLane {
 extension WriteLane {
     private func overwrite(_ items: [WriteItem], _ volume: Volume, _ file: Int32) {
         operations.removeAll(keepingCapacity: true)
-        for item in items where failure(of: item) == nil {
+        for item in items where touches.failure(of: item) == nil {
             if item.isZero {
                 zero(item, volume, file)
             } else if let staged = item.staged {
                 add(file, item.firstBlock, item.endBlock - item.firstBlock, staged)
             }
         }
-        for touch in touches where touch.failure == nil {
+        for touch in touches.list where touch.failure == nil {
             guard let copied = touch.copied else { continue }
             var bit = 0
             while let run = touch.missing.run(from: bit) {
@@ -371,7 +394,7 @@ extension WriteLane {
             }
         }
         if !operations.isEmpty { io.perform(&operations) }
-        volume.isDirty.store(true, ordering: .sequentiallyConsistent)
+        volume.noteWrite()
         for operation in operations where operation.failure != 0 {
             fail(operation.offset, operation.length, operation.failure)
         }
@@ -431,7 +454,7 @@ extension WriteLane {
 
     /// The tracks are whole in the target's file, so they are read from there from now on.
     private func clearPending(_ relationship: Relationship) {
-        for touch in touches where touch.isPending && touch.failure == nil {
+        for touch in touches.list where touch.isPending && touch.failure == nil {
             relationship.pending.remove(Int(touch.track))
         }
         if relationship.pending.memberCount == 0, !relationship.drained { store.copier.wake() }

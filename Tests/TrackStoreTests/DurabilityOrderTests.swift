@@ -88,7 +88,7 @@ struct DurabilityOrderTests {
     func overtakenSpare() throws {
         let scratch = Scratch()
         let ledger = WatchedIO.Ledger()
-        var configuration = TrackStore.Configuration(directory: scratch.path)
+        var configuration = TrackStore.Configuration.test(scratch.path)
         configuration.makeIO = { WatchedIO(ledger) }
         let store = try TrackStore(configuration)
         try store.createVolumes([.init(id: "0100", capacity: 1024 * 65_536, multiplier: 16)])

@@ -97,7 +97,7 @@ struct KillTests {
                 if words[0] == "backup" { backups[number] = content }
                 last = number
             }
-            let store = try TrackStore(.init(directory: scratch.path))
+            let store = try TrackStore(.test(scratch.path))
             let channel = try HostChannel(store: store)
             var flushed = current
             apply(first..<last + 1, to: &flushed)

@@ -12,7 +12,8 @@ final class ModelRun {
     private(set) var channels: [HostChannel]
     private(set) var devices: [String: OpenDevice] = [:]
     var nextTag = 1
-    private let configuration: TrackStore.Configuration
+    /// Half of the lives have a write journal; a restart may begin with one or do without.
+    private var configuration: TrackStore.Configuration
     /// Half of the lives are on a disk of which the power can be cut.
     private let disk: SimulatedDisk?
     private(set) var counts: [String: Int] = [:]
@@ -23,8 +24,9 @@ final class ModelRun {
 
     init(seed: UInt64) throws {
         numbers = SeededNumbers(seed: seed)
-        var configuration = TrackStore.Configuration(directory: scratch.path)
+        var configuration = TrackStore.Configuration.test(scratch.path)
         configuration.avoidsRing = numbers.chance(50)
+        if numbers.chance(50) { configuration.journalCapacity = 0 }
         let disk = numbers.chance(50) ? SimulatedDisk() : nil
         if let disk { configuration.makeIO = { disk.io() } }
         self.configuration = configuration
@@ -83,7 +85,11 @@ final class ModelRun {
         case ..<80: return try expire()
         case ..<81: return try expand()
         case ..<84: return try startCopy()
-        case ..<88: return try flush()
+        case ..<86: return try flush()
+        case ..<88:
+            // Some of what is in the journal, or all of it, reaches the files.
+            if numbers.chance(50) { store.hastenJournal() } else { try store.drainJournal() }
+            return "destaging"
         case ..<90: return try changeMultiplier()
         case ..<92: return try recreate()
         case ..<96: return try restart()
@@ -267,6 +273,10 @@ final class ModelRun {
     // MARK: Stops
 
     private func reopen() throws {
+        if numbers.chance(20) {
+            let isOn = configuration.journalCapacity > 0
+            configuration.journalCapacity = isOn ? 0 : TrackStore.Configuration.smallJournal
+        }
         store = try TrackStore(configuration, facts: facts.add)
         channels = [try HostChannel(store: store), try HostChannel(store: store)]
         for name in names { devices[name] = try store.open(.volume(name)) }

@@ -6,13 +6,17 @@ import TrackStore
 struct SmallStore {
     let scratch = Scratch()
     let facts = FactList()
+    var configuration: TrackStore.Configuration
     var store: TrackStore
     var channel: HostChannel
 
     static let capacity = 16 * 65_536
 
-    init(_ volumes: [String] = ["0100"], multiplier: UInt32 = 16) throws {
-        store = try TrackStore(.init(directory: scratch.path), facts: facts.add)
+    init(
+        _ volumes: [String] = ["0100"], multiplier: UInt32 = 16, journal: Bool? = nil
+    ) throws {
+        configuration = .test(scratch.path, journal: journal)
+        store = try TrackStore(configuration, facts: facts.add)
         channel = try HostChannel(store: store)
         try store.createVolumes(
             volumes.map {
@@ -28,13 +32,13 @@ struct SmallStore {
     /// Stops as a killed process does and starts again.
     mutating func crash() throws {
         store.abandon()
-        store = try TrackStore(.init(directory: scratch.path), facts: facts.add)
+        store = try TrackStore(configuration, facts: facts.add)
         channel = try HostChannel(store: store)
     }
 
     mutating func restart() throws {
         try store.close()
-        store = try TrackStore(.init(directory: scratch.path), facts: facts.add)
+        store = try TrackStore(configuration, facts: facts.add)
         channel = try HostChannel(store: store)
     }
 }

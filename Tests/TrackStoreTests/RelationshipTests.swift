@@ -154,6 +154,7 @@ struct RelationshipTests {
         let (source, target) = (try small.device(), try small.device("0200"))
         let before = try small.channel.readAll(target)
         small.channel.write(source, 2 * 65_536 + 15 * 4096, block(2))
+        try small.store.drainJournal()
         let file = Glibc.open(small.scratch.path + "/saves/0100/00000001", O_RDWR)
         #expect(pwrite(file, [UInt8](repeating: 9, count: 8), 8, 2 * 4096 + 5) == 8)
         Glibc.close(file)

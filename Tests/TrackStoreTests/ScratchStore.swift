@@ -151,6 +151,20 @@ extension HostChannel {
     }
 }
 
+extension TrackStore.Configuration {
+    /// With a small write journal or without one, as the environment says (STILLPOINT_JOURNAL=off) where
+    /// the test does not.
+    static func test(_ directory: String, journal: Bool? = nil) -> TrackStore.Configuration {
+        var configuration = TrackStore.Configuration(directory: directory)
+        let isOff = getenv("STILLPOINT_JOURNAL").map { String(cString: $0) == "off" } ?? false
+        configuration.journalCapacity = journal ?? !isOff ? smallJournal : 0
+        return configuration
+    }
+
+    /// Bytes of a journal that is soon full.
+    static let smallJournal = 8 << 20
+}
+
 extension TrackStore {
     /// A backup of volumes of this store, as a session takes it.
     func backup(_ tag: String, _ volumes: [String]) throws {

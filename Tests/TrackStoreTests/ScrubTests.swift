@@ -40,7 +40,7 @@ struct ScrubTests {
         let report = try StorageScrub.run(directory: small.scratch.path)
         #expect(report == .init(blocks: 3, damages: []))
         #expect(try StorageScrub.run(directory: small.scratch.path) == report)
-        let again = try TrackStore(.init(directory: small.scratch.path))
+        let again = try TrackStore(.test(small.scratch.path))
         #expect(try again.points(of: "0100").map(\.tag) == ["a/1", "a/2", "a/3"])
         try again.close()
     }

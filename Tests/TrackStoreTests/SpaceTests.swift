@@ -16,6 +16,7 @@ struct SpaceTests {
         for number in 1...8 {
             try small.store.backup("a/\(number)", ["0100"])
             small.channel.write(device, 0, block(number, count: SmallStore.capacity / 2))
+            try small.store.drainJournal()
         }
         return small
     }
@@ -46,6 +47,7 @@ struct SpaceTests {
         for number in 1...2 {
             try small.store.backup("a/\(number)", ["0100"])
             small.channel.write(device, 0, block(number, count: 65_536))
+            try small.store.drainJournal()
         }
         small.store.drainReclaimer()
         let segments = Scratch.names(small.scratch.path + "/saves/0100")
@@ -72,6 +74,7 @@ struct SpaceTests {
         let small = try SmallStore()
         try small.store.backup("a/1", ["0100"])
         small.channel.write(try small.device(), 0, block(1, count: SmallStore.capacity))
+        try small.store.drainJournal()
         let used = try small.store.describe().volumes[0].safeguardedUsed
         #expect(used <= 4 * 4096)
         #expect(try small.channel.readAll(small.point("a/1")).allSatisfy { $0 == 0 })
@@ -81,7 +84,7 @@ struct SpaceTests {
         "when capacity runs out the oldest points roll off, after warnings, and the rest stay exact"
     )
     func rollOff() throws {
-        let small = try SmallStore(multiplier: 2)
+        let small = try SmallStore(multiplier: 2, journal: false)
         let device = try small.device()
         small.channel.write(device, 0, block(0, count: SmallStore.capacity))
         for number in 1...5 {
@@ -118,6 +121,7 @@ struct SpaceTests {
         for number in 0..<256 {
             #expect(small.channel.write(device, number * 4096, block(number + 5)) == nil)
         }
+        try small.store.drainJournal()
         #expect(try small.store.points(of: "0100").isEmpty)
         #expect(try small.channel.read(device, 255 * 4096, 4096) == block(260))
     }
@@ -131,6 +135,7 @@ struct SpaceTests {
         try small.store.establish(
             [.init(source: "0100", tag: "a/1", target: "0200")], backgroundCopy: false)
         for number in 0..<256 { small.channel.write(device, number * 4096, block(number + 5)) }
+        try small.store.drainJournal()
         #expect(try small.store.points(of: "0100").map(\.tag) == ["a/1"])
         #expect(
             try small.channel.readAll(small.device("0200")) == block(0, count: SmallStore.capacity))

@@ -75,10 +75,10 @@ struct StoreTests {
     @Test("a directory has one store at a time, and is free again when it is closed")
     func oneOwner() throws {
         let small = try SmallStore()
-        #expect(code { _ = try TrackStore(.init(directory: small.scratch.path)) } == .inUse)
+        #expect(code { _ = try TrackStore(.test(small.scratch.path)) } == .inUse)
         try small.store.close()
         try small.store.close()
-        let again = try TrackStore(.init(directory: small.scratch.path))
+        let again = try TrackStore(.test(small.scratch.path))
         #expect(try again.describe().volumes.map(\.id) == ["0100"])
         #expect(code { _ = try small.store.describe() } == .closed)
         #expect(small.channel.write(try again.open(.volume("0100")), 0, block(1)) == .gone)
@@ -154,11 +154,12 @@ struct StoreTests {
         #expect(try small.channel.readAll(small.point("a/1")).allSatisfy { $0 == 0 })
     }
 
+    /// Without a journal, so that a host's write meets the fault itself.
     private func faulty() throws -> (Scratch, TrackStore, HostChannel, OpenDevice, FaultyIO.Faults)
     {
         let scratch = Scratch()
         let faults = FaultyIO.Faults()
-        var configuration = TrackStore.Configuration(directory: scratch.path)
+        var configuration = TrackStore.Configuration.test(scratch.path, journal: false)
         configuration.makeIO = { FaultyIO(faults) }
         let store = try TrackStore(configuration)
         try store.createVolumes([.init(id: "0100", capacity: 1 << 20, multiplier: 8)])
@@ -201,7 +202,7 @@ struct StoreTests {
         #expect(channel.write(device, 4096, block(2)) == .inputOutput)
         #expect(try channel.read(device, 0, 100_000) == block(1, count: 100_000))
         store.abandon()
-        let again = try TrackStore(.init(directory: scratch.path))
+        let again = try TrackStore(.test(scratch.path))
         let other = try HostChannel(store: again)
         #expect(other.write(try again.open(.volume("0100")), 0, block(2)) == nil)
         let point = try again.open(.point(volume: "0100", tag: "a/1"))
@@ -215,7 +216,7 @@ struct StoreTests {
         #expect(channel.write(device, 0, block(2)) == nil)
         store.abandon()
         faults.state.withLock { $0.saveRead = EIO }
-        var configuration = TrackStore.Configuration(directory: scratch.path)
+        var configuration = TrackStore.Configuration.test(scratch.path, journal: false)
         configuration.makeIO = { FaultyIO(faults) }
         #expect(code { _ = try TrackStore(configuration) } == .inputOutput)
         faults.state.withLock { $0.saveRead = 0 }
@@ -231,7 +232,7 @@ struct StoreTests {
         "a torn last batch is left out, and everything before it is exact",
         arguments: ["header", "data", "cut"])
     func tornTail(damage: String) throws {
-        var small = try SmallStore()
+        var small = try SmallStore(journal: false)
         let device = try small.device()
         small.channel.write(device, 0, block(1, count: SmallStore.capacity))
         try small.store.backup("a/1", ["0100"])
@@ -248,7 +249,7 @@ struct StoreTests {
         default: #expect(ftruncate(file, off_t((2 + 39 * 2) * 4096 + 100)) == 0)
         }
         Glibc.close(file)
-        small.store = try TrackStore(.init(directory: small.scratch.path))
+        small.store = try TrackStore(.test(small.scratch.path, journal: false))
         small.channel = try HostChannel(store: small.store)
         let content = block(1, count: SmallStore.capacity)
         let got = try small.channel.readAll(small.point("a/1"))
@@ -269,6 +270,7 @@ struct StoreTests {
         small.channel.write(device, 0, block(1))
         try small.store.backup("a/1", ["0100"])
         small.channel.write(device, 0, block(2))
+        try small.store.drainJournal()
         let file = Glibc.open(small.scratch.path + "/saves/0100/00000001", O_RDWR)
         #expect(pwrite(file, [UInt8](repeating: 9, count: 8), 8, 2 * 4096 + 5) == 8)
         Glibc.close(file)

@@ -1,0 +1,96 @@
+import Glibc
+import TrackBitmap
+
+/// Taking up the journal after a stop, clean or not.
+///
+/// Every batch that is whole counts, up to the first of its segment that is not: that one and all after it
+/// were never durable, so no host has an answer for them. What the files hold already is written to them
+/// again, which changes nothing: where a point needs what was there, an entry has it.
+extension WriteJournal {
+    /// Reads the segments and enters what they hold for the readers of the volumes. To be called once,
+    /// before the journal is used. Gives the newest sequence it came across.
+    ///
+    /// Errors: `inputOutput` where a segment cannot be read: a write that was answered may lie there.
+    func recover(
+        _ volumes: [UInt16: Volume], through io: any BlockIO
+    ) throws(TrackStoreError) -> UInt64 {
+        let window = Window(AlignedMemory(count: Window.bytes), io)
+        var segments: [JournalSegment] = []
+        var empty: [EmptyJournalFile] = []
+        var newest: UInt64 = 0
+        var last: UInt32 = 0
+        for name in try Files.names(in: directory) {
+            guard name.utf8.count == 8, let number = UInt32(name, radix: 16) else { continue }
+            last = max(last, number)
+            let file = try OpenFile(directory + "/" + name, .existing)
+            guard let header = try window.blocks(of: file, from: 0, count: 1),
+                let nonce = SegmentCodec.decodeSegmentHeader(
+                    volume: 0, segment: number, from: header)
+            else {
+                // It was being made, or was being made empty.
+                try Files.remove(file.path)
+                continue
+            }
+            var segment = JournalSegment(number: number, file: file, nonce: nonce)
+            newest = max(newest, try scan(&segment, volumes, window))
+            guard segment.batches == 0 else {
+                segment.isClosed = true
+                segments.append(segment)
+                continue
+            }
+            let isFull = try Files.length(file) == segmentBlocks * Geometry.block
+            guard isFull, segments.count + empty.count < mostSegments else {
+                try Files.remove(file.path)
+                continue
+            }
+            empty.append(EmptyJournalFile(number: number, file: file, nonce: nonce))
+        }
+        // A batch without an answer may be read from now on, so it must not go again.
+        if let last = segments.last {
+            let failure = io.sync(last.file.descriptor)
+            guard failure == 0 else { throw .system(failure, "sync the journal", directory) }
+        }
+        take(segments, empty, next: last + 1)
+        return newest
+    }
+
+    /// Files that come before one that holds something cannot come after it.
+    private func take(
+        _ segments: [JournalSegment], _ empty: [EmptyJournalFile], next: UInt32
+    ) {
+        let newest = segments.last?.number ?? 0
+        for file in empty where file.number < newest {
+            unlink(EmptyJournalFile.path(directory, file.number))
+        }
+        state.withLock { state in
+            state.segments = segments
+            state.empty = empty.filter { $0.number > newest }
+            state.nextNumber = next
+            if let last = segments.last {
+                state.durable = Position(segment: last.number, block: last.usedBlocks)
+            }
+        }
+    }
+
+    private func scan(
+        _ segment: inout JournalSegment, _ volumes: [UInt16: Volume], _ window: Window
+    ) throws(TrackStoreError) -> UInt64 {
+        var newest: UInt64 = 0
+        while true {
+            let place = segment.usedBlocks
+            guard let header = try window.blocks(of: segment.file, from: place, count: 1),
+                let batch = SegmentCodec.decode(
+                    volume: nil, segment: segment.number, number: segment.batches,
+                    nonce: segment.nonce, place: place, from: header),
+                let data = try window.blocks(of: segment.file, from: place, count: batch.blocks),
+                batch.isWhole(data + Geometry.block)
+            else { return newest }
+            segment.usedBlocks += batch.blocks
+            segment.batches += 1
+            newest = max(newest, batch.newestSequence)
+            guard let volume = volumes[batch.volume] else { continue }
+            volume.journaled.insert(batch.entries, file: segment.file.descriptor)
+            segment.enter(batch.entries, of: volume)
+        }
+    }
+}
