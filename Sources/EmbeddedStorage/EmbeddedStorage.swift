@@ -12,15 +12,19 @@ public final class EmbeddedStorage: StoragePort {
     private let threads = ControlThreads(count: 4)
     private let facts = FactQueue()
 
-    /// Opens every system, or none.
+    /// Opens every system, or none. One that has no journal any more is brought to its files first.
     ///
     /// Throws `storage-failed` where a directory is in use, damaged or cannot be made.
-    public init(systems: [(name: SubjectName, path: String)]) throws(StorageFailure) {
+    public init(
+        systems: [(name: SubjectName, path: String, hasJournal: Bool)]
+    ) throws(StorageFailure) {
         var opened: [SubjectName: TrackStore] = [:]
-        for (name, path) in systems {
+        for (name, path, hasJournal) in systems {
             let facts = facts
+            var configuration = TrackStore.Configuration(directory: path)
+            if !hasJournal { configuration.journalCapacity = 0 }
             do {
-                opened[name] = try TrackStore(.init(directory: path)) { fact in
+                opened[name] = try TrackStore(configuration) { fact in
                     if let told = StorageFact(fact, on: name) { facts.add(told) }
                 }
             } catch {

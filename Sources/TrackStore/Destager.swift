@@ -182,13 +182,18 @@ final class Destager: Sendable {
         let isNew = journal.state.withLock { state in
             defer {
                 // A file that cannot be made ahead of time is made when it is needed.
-                if case .make = step {} else { state.destageFailure = error }
+                if case .make = step {
+                } else {
+                    state.destageFailure = error
+                    state.failures += 1
+                    state.isPressed = false
+                }
             }
             return state.destageFailure?.errno != error.errno
         }
         journal.state.notifyAll()
         if isNew { parts.tell(.storageFailed(place: error.place, errno: error.errno)) }
         _ = journal.state.withLock(
-            waitingWhile: { !$0.isStopping }, milliseconds: Self.rest, { _ in })
+            waitingWhile: { !$0.isStopping && !$0.isPressed }, milliseconds: Self.rest, { _ in })
     }
 }

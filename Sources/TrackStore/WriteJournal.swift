@@ -41,8 +41,9 @@ final class WriteJournal: Sendable {
         var isSyncing = false
         /// An append or a sync failed.
         var failure: Int32 = 0
-        /// Destaging failed, and will be tried again.
+        /// Destaging failed, so many times; it is tried again.
         var destageFailure: TrackStoreError?
+        var failures: UInt64 = 0
         /// When something was appended last. Milliseconds.
         var lastAppend: Int64 = 0
         /// Everything up to this segment is wanted in the files.
@@ -222,17 +223,17 @@ final class WriteJournal: Sendable {
     ///
     /// Errors: those with which destaging, or the journal, has failed.
     func waitForRoom() throws(TrackStoreError) {
-        let before = state.withLock { state in
+        let (retired, failures) = state.withLock { state in
             state.isPressed = true
-            return state.retired
+            return (state.retired, state.failures)
         }
         state.notifyAll()
         try state.withLock(waitingWhile: { state in
-            state.retired == before && !state.segments.isEmpty && !state.isStopping
-                && state.destageFailure == nil && state.failure == 0
+            state.retired == retired && !state.segments.isEmpty && !state.isStopping
+                && state.failures == failures && state.failure == 0
         }) { (state) throws(TrackStoreError) in
             try check(state)
-            if let failure = state.destageFailure { throw failure }
+            if state.failures != failures, let failure = state.destageFailure { throw failure }
         }
     }
 
@@ -245,6 +246,7 @@ final class WriteJournal: Sendable {
     func hasten() {
         state.withLock { state in
             state.drainThrough = max(state.drainThrough, state.segments.last?.number ?? 0)
+            state.isPressed = true
         }
         state.notifyAll()
     }
@@ -254,12 +256,13 @@ final class WriteJournal: Sendable {
     /// Errors: those with which destaging has failed.
     func drain(_ volumes: [Volume]) throws(TrackStoreError) {
         guard volumes.contains(where: { !$0.journaled.isEmpty }) else { return }
+        let failures = state.withLock { $0.failures }
         hasten()
         try state.withLock(waitingWhile: { state in
-            state.destageFailure == nil && state.failure == 0 && !state.isStopping
+            state.failures == failures && state.failure == 0 && !state.isStopping
                 && volumes.contains { !$0.journaled.isEmpty }
         }) { (state) throws(TrackStoreError) in
-            if let failure = state.destageFailure { throw failure }
+            if state.failures != failures, let failure = state.destageFailure { throw failure }
             guard !volumes.contains(where: { !$0.journaled.isEmpty }) else {
                 try check(state)
                 throw TrackStoreError(.closed, "the store is closed", place: directory)

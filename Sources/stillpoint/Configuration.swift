@@ -24,6 +24,8 @@ struct Configuration: Sendable, Equatable {
     struct Storage: Sendable, Equatable {
         var name: SubjectName
         var path: String
+        /// Writes that must save are answered when they are in the write journal.
+        var hasJournal = true
     }
 
     /// TLS for hosts; without a certificate there is none.
@@ -145,7 +147,15 @@ extension Configuration {
             guard let path = try settings.text(key) else {
                 throw settings.error(key, "is missing")
             }
-            storage.append(Storage(name: subject, path: path))
+            var system = Storage(name: subject, path: path)
+            let journal = "storage.\(name).journal"
+            if let value = try settings.text(journal) {
+                guard value == "on" || value == "off" else {
+                    throw settings.error(journal, "'\(value)' is neither on nor off")
+                }
+                system.hasJournal = value == "on"
+            }
+            storage.append(system)
         }
         if storage.isEmpty, let box = SubjectName("box1") {
             storage = [Storage(name: box, path: "var/box1")]

@@ -56,7 +56,7 @@ struct Settings {
     }
 
     /// `STILLPOINT_BROKER_URI` is `broker.uri`. Storage systems' names may hold `_` themselves: the
-    /// name is what stands between `STORAGE_` and `_PATH`.
+    /// name is what stands between `STORAGE_` and `_PATH` or `_JOURNAL`.
     private mutating func override(by environment: [String: String]) throws(ConfigurationError) {
         for (name, value) in environment.sorted(by: { $0.key < $1.key }) {
             guard name.hasPrefix("STILLPOINT_") else { continue }
@@ -65,9 +65,10 @@ struct Settings {
                 Self.sections.contains(section)
             else { continue }
             var key = words.split(separator: "_").joined(separator: ".")
-            if section == "storage", words.hasSuffix("_path") {
-                let system = words.dropFirst("storage_".count).dropLast("_path".count)
-                key = "storage.\(existingName(String(system))).path"
+            for last in ["path", "journal"]
+            where section == "storage" && words.hasSuffix("_" + last) {
+                let system = words.dropFirst("storage_".count).dropLast(last.count + 1)
+                key = "storage.\(existingName(String(system))).\(last)"
             }
             values[key.lowercased()] = Setting(
                 written: key, value: value, place: "environment \(name)")

@@ -13,6 +13,10 @@ final class FaultyIO: BlockIO {
             var reserve: Int32 = 0
             var volumeRead: Int32 = 0
             var saveRead: Int32 = 0
+            var volumeWrite: Int32 = 0
+            var volumeSync: Int32 = 0
+            var journalWrite: Int32 = 0
+            var journalSync: Int32 = 0
         }
         let state = Mutex(State())
     }
@@ -22,25 +26,39 @@ final class FaultyIO: BlockIO {
 
     init(_ faults: Faults) { self.faults = faults }
 
-    private func isSave(_ file: Int32) -> Bool {
-        linkTarget("/proc/self/fd/\(file)").contains("/saves/")
+    private enum Kind { case save, journal, volume }
+
+    private func kind(_ file: Int32) -> Kind {
+        let path = linkTarget("/proc/self/fd/\(file)")
+        return path.contains("/saves/") ? .save : path.contains("/journal/") ? .journal : .volume
     }
 
     func perform(_ operations: inout [BlockOperation]) {
         let state = faults.state.withLock { $0 }
         plain.perform(&operations)
         for index in operations.indices {
-            let isSave = isSave(operations[index].file)
-            switch operations[index].kind {
-            case .write: if isSave { operations[index].failure = state.saveWrite }
-            case .read: operations[index].failure = isSave ? state.saveRead : state.volumeRead
-            }
+            let failure =
+                switch (operations[index].kind, kind(operations[index].file)) {
+                case (.write, .save): state.saveWrite
+                case (.write, .journal): state.journalWrite
+                case (.write, .volume): state.volumeWrite
+                case (.read, .save): state.saveRead
+                case (.read, .journal): Int32(0)
+                case (.read, .volume): state.volumeRead
+                }
+            if failure != 0 { operations[index].failure = failure }
         }
     }
 
     func sync(_ file: Int32) -> Int32 {
-        let failure = faults.state.withLock { $0.saveSync }
-        return failure != 0 && isSave(file) ? failure : plain.sync(file)
+        let state = faults.state.withLock { $0 }
+        let failure =
+            switch kind(file) {
+            case .save: state.saveSync
+            case .journal: state.journalSync
+            case .volume: state.volumeSync
+            }
+        return failure != 0 ? failure : plain.sync(file)
     }
 
     func punch(_ file: Int32, offset: Int, length: Int) -> Int32 {

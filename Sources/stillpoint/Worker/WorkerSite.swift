@@ -42,7 +42,7 @@ final class WorkerSite: Sendable {
             endpoint = try configuration.endpoint
             store = try SQLiteStore(path: configuration.store.sqlite)
             storage = try EmbeddedStorage(
-                systems: configuration.storage.map { ($0.name, $0.path) })
+                systems: configuration.storage.map { ($0.name, $0.path, $0.hasJournal) })
             let random: @Sendable () -> Double = { Double.random(in: 0..<1) }
             source = try AMQPCommandSource(endpoint: endpoint, topology: topology, random: random)
             publisher = try AMQPPublisher(endpoint: endpoint, random: random)
