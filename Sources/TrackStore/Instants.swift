@@ -109,10 +109,7 @@ extension TrackStore {
     }
 
     func leave(_ numbers: [UInt16]) {
-        if parts.journal != nil {
-            let volumes = volumes.withLock { volumes in numbers.compactMap { volumes[$0] } }
-            for volume in volumes { volume.state.withLock { $0.writesDirectly = false } }
-        }
+        giveToJournal(numbers)
         busy.withLock { $0.subtract(numbers) }
         busy.notifyAll()
     }

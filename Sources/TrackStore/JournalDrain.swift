@@ -18,6 +18,13 @@ extension TrackStore {
         try journal.drain(volumes)
     }
 
+    /// Writes of these volumes may go to the journal again.
+    func giveToJournal(_ numbers: [UInt16]) {
+        guard parts.journal != nil else { return }
+        let volumes = volumes.withLock { volumes in numbers.compactMap { volumes[$0] } }
+        for volume in volumes { volume.state.withLock { $0.writesDirectly = false } }
+    }
+
     /// The volumes whose content an instant replaces.
     func targets(of actions: [InstantAction]) throws(TrackStoreError) -> [Volume] {
         var targets: [Volume] = []

@@ -116,7 +116,7 @@ extension TrackStore {
             }
             let leaving = try volumes(known)
             for volume in leaving { try checkUnused(volume) }
-            defer { leave(leaving.map(\.number)) }
+            defer { giveToJournal(leaving.map(\.number)) }
             try takeOutOfJournal(leaving)
             try catalogue.write { (transaction) throws(TrackStoreError) in
                 for volume in leaving {
