@@ -47,6 +47,10 @@ final class WriteLane {
     /// The wave goes to the journal.
     private var isJournaled = false
 
+    /// A wave of so many blocks is saved for at once: one sync for all of it costs little, and writing it
+    /// twice costs more.
+    private static let bulk = 64
+
     private enum Decision {
         /// The tracks are the wave's.
         case taken
@@ -165,7 +169,9 @@ extension WriteLane {
             }
             return true
         }
-        guard isThere || touches.list.contains(where: { $0.need != 0 }) else { return true }
+        let blocks = touches.list.reduce(0) { $0 + $1.touched.nonzeroBitCount }
+        let gains = blocks < Self.bulk && touches.list.contains { $0.need != 0 }
+        guard isThere || gains else { return true }
         isJournaled = true
         for index in touches.indices { touches[index].need = 0 }
         return true
