@@ -13,6 +13,7 @@ import Synchronization
 /// What is destaged twice, after a crash, saves nothing twice, since the entries are there.
 final class Destager: Sendable {
     private enum Step {
+        case sync(WriteJournal.Position)
         case destage(JournalSegment, through: Int)
         case retire(JournalSegment)
         case make(number: UInt32)
@@ -62,43 +63,47 @@ final class Destager: Sendable {
     /// Nil when the thread shall end.
     private func waitForStep() -> Step? {
         while true {
-            let found = journal.state.withLock { state -> (step: Step?, ends: Bool) in
-                if state.isStopping { return (nil, true) }
-                return (nextStep(&state, now: monotonicMilliseconds(), isUrgent: false), false)
+            let found = journal.state.withLock { state -> (step: Step?, calls: UInt64)? in
+                if state.isStopping { return nil }
+                return (
+                    nextStep(&state, now: monotonicMilliseconds(), isUrgent: false), state.calls
+                )
             }
-            if found.ends { return nil }
+            guard let found else { return nil }
             if let step = found.step { return step }
             _ = journal.state.withLock(
-                waitingWhile: { state in
-                    !state.isStopping && !state.isPressed && !isHalfFull(state)
-                        && state.drainThrough < state.segments.first?.number ?? .max
-                }, milliseconds: Int(Self.quiet), { _ in })
+                waitingWhile: { !$0.isStopping && $0.calls == found.calls },
+                milliseconds: Int(Self.quiet), { _ in })
         }
-    }
-
-    private func isHalfFull(_ state: WriteJournal.State) -> Bool {
-        state.segments.count * 2 > journal.mostSegments && state.segments[0].isClosed
     }
 
     /// What is to be done next; nil where it may wait.
     private func nextStep(
         _ state: inout WriteJournal.State, now: Int64, isUrgent: Bool
     ) -> Step? {
-        if let first = state.segments.first {
-            let isWanted =
-                isUrgent || state.isPressed || isHalfFull(state)
-                || first.number <= state.drainThrough
-            let isDue =
-                isWanted || now - state.lastAppend >= Self.quiet || now - first.since >= Self.old
-            let end =
-                state.durable.segment > first.number || first.isClosed
-                ? first.usedBlocks
-                : state.durable.segment == first.number ? state.durable.block : 1
-            if isDue, first.destagedBlocks < end { return .destage(first, through: end) }
-            if first.isDestaged, first.isClosed || isDue {
-                state.segments[0].isClosed = true
-                return .retire(state.segments[0])
-            }
+        guard let first = state.segments.first else {
+            state.isPressed = false
+            return nil
+        }
+        let isWanted =
+            isUrgent || state.isPressed || journal.isHalfFull(state)
+            || first.number <= state.drainThrough
+        let isDue =
+            isWanted || now - state.lastAppend >= Self.quiet || now - first.since >= Self.old
+        // Else it might grow for ever.
+        if isWanted, first.batches > 0 { state.segments[0].isClosed = true }
+        let isClosed = state.segments[0].isClosed
+        let durable =
+            state.durable.segment == first.number
+            ? state.durable.block : state.durable.segment > first.number ? first.usedBlocks : 1
+        if isDue, first.destagedBlocks < durable { return .destage(first, through: durable) }
+        if isDue || isClosed, first.isDestaged {
+            state.segments[0].isClosed = true
+            return .retire(state.segments[0])
+        }
+        if isDue, isClosed, durable < first.usedBlocks, state.failure == 0 {
+            return .sync(
+                WriteJournal.Position(segment: first.number, block: first.usedBlocks))
         }
         guard !isUrgent, let open = state.open, state.empty.isEmpty,
             state.segments.count < journal.mostSegments,
@@ -112,6 +117,8 @@ final class Destager: Sendable {
         _ step: Step, _ lane: DestageLane, _ io: any BlockIO
     ) throws(TrackStoreError) {
         switch step {
+        case .sync(let end):
+            try journal.sync(through: end, by: io)
         case .destage(let segment, let end):
             let place = try lane.destage(segment, through: end)
             journal.state.withLock { state in

@@ -50,6 +50,8 @@ final class WriteJournal: Sendable {
         var drainThrough: UInt32 = 0
         /// Somebody waits for room.
         var isPressed = false
+        /// Counts what the destager should look at without waiting for the next moment.
+        var calls: UInt64 = 0
         /// Counts retired segments.
         var retired: UInt64 = 0
         var isStopping = false
@@ -160,7 +162,7 @@ final class WriteJournal: Sendable {
         if let open = state.open {
             if state.segments[open].usedBlocks + blocks <= segmentBlocks { return open }
             guard !state.empty.isEmpty || state.segments.count < mostSegments else { return nil }
-            try close(open, &state, through: io)
+            state.segments[open].isClosed = true
         }
         if state.empty.isEmpty {
             guard state.segments.count < mostSegments else { return nil }
@@ -170,17 +172,23 @@ final class WriteJournal: Sendable {
                 try EmptyJournalFile.make(
                     number, in: directory, blocks: segmentBlocks, through: io))
         }
+        try syncLast(&state, through: io)
         let file = state.empty.removeFirst()
         state.segments.append(
             JournalSegment(number: file.number, file: file.file, nonce: file.nonce))
+        if isHalfFull(state) {
+            state.calls += 1
+            self.state.notifyAll()
+        }
         return state.segments.count - 1
     }
 
+    /// True where content has to reach the files to make room.
+    func isHalfFull(_ state: State) -> Bool { state.segments.count * 2 > mostSegments }
+
     /// A segment is durable before the next one is begun: what is durable is a front of the journal.
-    private func close(
-        _ open: Int, _ state: inout State, through io: any BlockIO
-    ) throws(TrackStoreError) {
-        let segment = state.segments[open]
+    private func syncLast(_ state: inout State, through io: any BlockIO) throws(TrackStoreError) {
+        guard let segment = state.segments.last else { return }
         let end = Position(segment: segment.number, block: segment.usedBlocks)
         if state.durable < end {
             let failure = io.sync(segment.file.descriptor)
@@ -190,7 +198,6 @@ final class WriteJournal: Sendable {
             }
             state.durable = end
         }
-        state.segments[open].isClosed = true
     }
 
     /// Returns when everything before `position` is durable. One thread syncs for all that wait.
@@ -225,6 +232,7 @@ final class WriteJournal: Sendable {
     func waitForRoom() throws(TrackStoreError) {
         let (retired, failures) = state.withLock { state in
             state.isPressed = true
+            state.calls += 1
             return (state.retired, state.failures)
         }
         state.notifyAll()
@@ -246,7 +254,8 @@ final class WriteJournal: Sendable {
     func hasten() {
         state.withLock { state in
             state.drainThrough = max(state.drainThrough, state.segments.last?.number ?? 0)
-            state.isPressed = true
+            state.isPressed = !state.segments.isEmpty
+            state.calls += 1
         }
         state.notifyAll()
     }
