@@ -93,8 +93,11 @@ public struct Backup: Hashable, Sendable, Codable {
     public var time: Timestamp
     /// The H1 volumes that it holds, in order.
     public var sources: [VolumeID]
-    /// Those of them whose point the storage no longer has (rolled off, damaged), in order.
+    /// Those of them whose point the storage no longer has (rolled off), in order.
     public var lost: [VolumeID]
+    /// Those of them whose point needs something that is damaged, in order. The point is there, and all
+    /// the rest of it can be read.
+    public var damages: [Damage]
     /// Every point was made durable and read back.
     public var verified: Bool
 
@@ -105,14 +108,46 @@ public struct Backup: Hashable, Sendable, Codable {
         self.time = time
         self.sources = sources
         self.lost = []
+        self.damages = []
         self.verified = false
     }
 
+    /// Reads one back; those kept by earlier versions know of no damage.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        id = try values.decode(BackupID.self, forKey: .id)
+        tag = try values.decode(PointTag.self, forKey: .tag)
+        time = try values.decode(Timestamp.self, forKey: .time)
+        sources = try values.decode([VolumeID].self, forKey: .sources)
+        lost = try values.decode([VolumeID].self, forKey: .lost)
+        damages = try values.decodeIfPresent([Damage].self, forKey: .damages) ?? []
+        verified = try values.decode(Bool.self, forKey: .verified)
+    }
+
+    /// The volumes that cannot be recovered whole, in order.
+    public var spoiled: [VolumeID] { Set(lost + damages.map(\.volume)).sorted() }
+
     /// How many of its copy sets can be recovered.
-    public var recoverableCopySets: Int { verified ? sources.count - lost.count : 0 }
+    public var recoverableCopySets: Int { verified ? sources.count - spoiled.count : 0 }
 
     /// True where all of it can be recovered.
-    public var isRecoverable: Bool { verified && lost.isEmpty && !sources.isEmpty }
+    public var isRecoverable: Bool {
+        verified && lost.isEmpty && damages.isEmpty && !sources.isEmpty
+    }
+}
+
+/// That a backup cannot be recovered whole on a volume, since something saved for it is damaged.
+public struct Damage: Hashable, Sendable, Codable {
+    /// The H1 volume.
+    public var volume: VolumeID
+    /// What is damaged, and where it lies.
+    public var place: String
+
+    /// States a damage.
+    public init(volume: VolumeID, place: String) {
+        self.volume = volume
+        self.place = place
+    }
 }
 
 /// A recovery in place: R1 volumes that present a backup.

@@ -12,7 +12,7 @@ extension Session {
 
     /// Something that the session made is no longer whole, or a copy cannot go on.
     public var hasError: Bool {
-        backups.contains { !$0.lost.isEmpty }
+        backups.contains { !$0.spoiled.isEmpty }
             || (recovery?.pairs.contains { $0.state == .lost || $0.isStopped } ?? false)
     }
 
@@ -25,13 +25,13 @@ extension Session {
     /// How well the session stands.
     ///
     /// `Warning` after a backup until it is read back; `Severe` where the newest backup has lost a
-    /// volume or a recovery has lost a pair (Copy Services Manager's meaning of the icons); `Unknown`
+    /// volume, or is damaged, or a recovery has lost a pair (Copy Services Manager's meaning of the icons); `Unknown`
     /// where the storage does not answer for a volume: its backups may all be there, or not.
     public var status: SessionStatus {
         guard state != .defined else { return .inactive }
         guard unseen.isEmpty else { return .unknown }
         guard let newest = backups.last else { return .normal }
-        if !newest.lost.isEmpty || (recovery?.pairs.contains { $0.state == .lost } ?? false) {
+        if !newest.spoiled.isEmpty || (recovery?.pairs.contains { $0.state == .lost } ?? false) {
             return .severe
         }
         return newest.isRecoverable ? .normal : .warning

@@ -99,12 +99,15 @@ public struct PointReport: Hashable, Sendable {
     public var time: Timestamp
     /// The volume's size then.
     public var capacity: Capacity
+    /// What it needs and is damaged, and where that lies; nil where it is whole, as far as is known.
+    public var damage: String?
 
     /// Gathers a point's report.
-    public init(tag: PointTag, time: Timestamp, capacity: Capacity) {
+    public init(tag: PointTag, time: Timestamp, capacity: Capacity, damage: String? = nil) {
         self.tag = tag
         self.time = time
         self.capacity = capacity
+        self.damage = damage
     }
 }
 
@@ -144,6 +147,8 @@ public enum StorageFact: Hashable, Sendable {
     case copyProgress(target: VolumeID, tag: PointTag, tracksRemaining: UInt64, tracks: UInt64)
     /// Points have rolled off a volume whose safeguarded capacity ran out.
     case pointsRolledOff(volume: VolumeID, tags: [PointTag])
+    /// What points of a volume need is damaged, and lies there.
+    case pointsDamaged(volume: VolumeID, tags: [PointTag], place: String)
     /// A volume's safeguarded capacity has crossed a level.
     case capacityLevel(volume: VolumeID, usedPercent: Int, level: CapacityLevel)
     /// A background copy cannot go on.

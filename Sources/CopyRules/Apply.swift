@@ -57,6 +57,8 @@ extension CopyRules {
         case .copyFailed(let target, let reason):
             withPair(target, of: &session) { $0.lastResult = reason }
         case .rolledOff(let volume, let tags): lose(volume, tags, in: &session)
+        case .damaged(let volume, let tags, let place):
+            spoil(Damage(volume: volume, place: place), tags, in: &session)
         }
     }
 
@@ -68,7 +70,8 @@ extension CopyRules {
         case .nothing, .created, .modified, .deleted, .copySetsAdded, .copySetsRemoved,
             .backupTaken,
             .backupVerified, .backupsExpired, .recovered, .backgroundCopyStarted,
-            .recoveryWithdrawn, .terminated, .observed, .progressed, .copyFailed, .rolledOff:
+            .recoveryWithdrawn, .terminated, .observed, .progressed, .copyFailed, .rolledOff,
+            .damaged:
             if session.state == .terminating && change != .terminated { break }
             session.state =
                 session.backups.isEmpty && session.recovery == nil ? .defined : .protected
@@ -86,6 +89,7 @@ extension CopyRules {
         for index in session.backups.indices {
             session.backups[index].sources.removeAll { gone.contains($0) }
             session.backups[index].lost.removeAll { gone.contains($0) }
+            session.backups[index].damages.removeAll { gone.contains($0.volume) }
         }
         session.backups.removeAll { $0.sources.isEmpty }
     }
@@ -119,6 +123,18 @@ extension CopyRules {
                 !backup.lost.contains(volume)
             else { continue }
             session.backups[index].lost = (backup.lost + [volume]).sorted()
+        }
+    }
+
+    /// The first place that is known of a volume stays.
+    private static func spoil(_ damage: Damage, _ tags: [PointTag], in session: inout Session) {
+        for index in session.backups.indices {
+            let backup = session.backups[index]
+            guard tags.contains(backup.tag), backup.sources.contains(damage.volume),
+                !backup.damages.contains(where: { $0.volume == damage.volume })
+            else { continue }
+            session.backups[index].damages.append(damage)
+            session.backups[index].damages.sort { $0.volume < $1.volume }
         }
     }
 }

@@ -43,11 +43,8 @@ extension CopyRules {
             if backup.isRecoverable, old?.isRecoverable != true {
                 events.append(.backupRecoverable(BackupView(backup)))
             }
-            let newlyLost = backup.lost.filter { old?.lost.contains($0) != true }
-            if !newlyLost.isEmpty {
-                let names = newlyLost.map(\.description).joined(separator: ", ")
-                events.append(
-                    .backupUnrecoverable(BackupView(backup, reason: "No longer on \(names).")))
+            if let reason = newReason(backup, old) {
+                events.append(.backupUnrecoverable(BackupView(backup, reason: reason)))
             }
         }
         let members = Set(after.copySets.map(\.h1))
@@ -61,6 +58,20 @@ extension CopyRules {
                             ? "Its copy sets were removed from the session." : nil)))
         }
         return events
+    }
+
+    /// Why a backup can be recovered less than before; nil where it can be as well as before.
+    private static func newReason(_ backup: Backup, _ old: Backup?) -> String? {
+        let lost = backup.lost.filter { old?.lost.contains($0) != true }
+        var reasons: [String] = []
+        if !lost.isEmpty {
+            reasons.append("No longer on \(lost.map(\.description).joined(separator: ", ")).")
+        }
+        for damage in backup.damages
+        where old?.damages.contains(where: { $0.volume == damage.volume }) != true {
+            reasons.append("Damaged on \(damage.volume): \(damage.place).")
+        }
+        return reasons.isEmpty ? nil : reasons.joined(separator: " ")
     }
 
     /// The end of a background copy, however it became known: by a fact, by a look at the storage, or

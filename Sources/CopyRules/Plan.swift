@@ -77,6 +77,8 @@ public enum Change: Hashable, Sendable, Codable {
     case copyFailed(target: VolumeID, reason: String)
     /// Points have rolled off a volume.
     case rolledOff(volume: VolumeID, tags: [PointTag])
+    /// Something that points of a volume need is damaged.
+    case damaged(volume: VolumeID, tags: [PointTag], place: String)
 }
 
 /// What a plan's command returns, apart from what only its end can tell.

@@ -10,7 +10,8 @@ extension CopyRules {
         let backup = session.backup(id)
         ladder.require(backup != nil, Reasons.unknownBackup(id, in: session))
         if let backup {
-            ladder.require(backup.isRecoverable, notRecoverable(backup, session))
+            let seen = backup.observed(facts.storage)
+            ladder.require(seen.isRecoverable, notRecoverable(seen, session))
         }
         if let recovery = session.recovery {
             ladder.require(
@@ -29,16 +30,26 @@ extension CopyRules {
     }
 
     private static func notRecoverable(_ backup: Backup, _ session: Session) -> Refusal {
+        guard backup.verified else {
+            return Refusal(
+                .backupNotRecoverable, "Backup \(backup.id) has not been read back yet.",
+                subject: backup.id.description,
+                remedy: "RefreshStates \(session.name), or choose another backup.")
+        }
         let lost = backup.lost.map(\.description).joined(separator: ", ")
+        var reasons = lost.isEmpty ? [] : ["is no longer on \(lost)"]
+        reasons += backup.damages.map { "is damaged on \($0.volume) (\($0.place))" }
+        let volumes = backup.spoiled.map(\.description).joined(separator: ", ")
+        var remedy =
+            "RemoveCopySets \(volumes) with keepOnStorage to recover the others, or choose another backup."
+        if let damage = backup.damages.first {
+            remedy +=
+                " All but what is damaged can be read over NBD: \(backup.tag)/\(damage.volume)."
+        }
         return Refusal(
             .backupNotRecoverable,
-            backup.verified
-                ? "Backup \(backup.id) is no longer on \(lost)."
-                : "Backup \(backup.id) has not been read back yet.",
-            subject: backup.id.description,
-            remedy: backup.verified
-                ? "RemoveCopySets \(lost) with keepOnStorage to recover the others, or choose another backup."
-                : "RefreshStates \(session.name), or choose another backup.")
+            "Backup \(backup.id) \(reasons.joined(separator: ", and ")).",
+            subject: backup.id.description, remedy: remedy)
     }
 
     private static func recoveryVolumeReasons(

@@ -67,13 +67,14 @@ extension CopyRules {
             }
             backup.sources += present.subtracting(backup.sources).sorted()
             backup.lost = missing
-            return backup
+            return backup.observed(report)
         }
         let taken = Set(backups.map(\.id))
         for (tag, sources) in holders.sorted(by: { $0.key < $1.key })
         where !taken.contains(tag.backup) {
-            backups.append(
-                Backup(id: tag.backup, tag: tag, time: tag.backup.time, sources: sources.sorted()))
+            let found = Backup(
+                id: tag.backup, tag: tag, time: tag.backup.time, sources: sources.sorted())
+            backups.append(found.observed(report))
         }
         backups.sort { $0.id < $1.id }
         return (backups, observeRecovery(session, backups, report), unseen)
@@ -145,6 +146,7 @@ extension CopyRules {
             for volume in before.lost where !backup.lost.contains(volume) {
                 changes.append("Backup \(backup.id) is on \(volume) again.")
             }
+            changes += damageDifferences(from: before, to: backup)
         }
         switch (old.recovery, new.recovery) {
         case (nil, .some(let recovery)):
@@ -157,5 +159,32 @@ extension CopyRules {
             break
         }
         return changes
+    }
+
+    private static func damageDifferences(from old: Backup, to new: Backup) -> [String] {
+        let (before, after) = (old.damages.map(\.volume), new.damages.map(\.volume))
+        return new.damages.filter { !before.contains($0.volume) }.map {
+            "Backup \(new.id) is damaged on \($0.volume): \($0.place)."
+        }
+            + before.filter { !after.contains($0) && new.sources.contains($0) }.map {
+                "Backup \(new.id) is whole on \($0) again."
+            }
+    }
+}
+
+extension Backup {
+    /// The backup with the damages that the storage reports. Of a volume that the storage does not answer
+    /// for, what was known stays; and so does the place of a damage that was known.
+    func observed(_ report: StorageReport) -> Backup {
+        var backup = self
+        backup.damages = sources.sorted().compactMap { source in
+            let known = damages.first { $0.volume == source }
+            guard let volume = report.volumes[source] else { return known }
+            guard let place = volume.points.first(where: { $0.tag == tag })?.damage else {
+                return nil
+            }
+            return known ?? Damage(volume: source, place: place)
+        }
+        return backup
     }
 }

@@ -21,7 +21,7 @@ extension Change {
         case .observed: "The session would be brought to what the storage has."
         case .backupTaken, .backupVerified, .backupsExpired, .recovered, .backgroundCopyStarted,
             .recoveryWithdrawn, .terminated, .nothing, .terminating, .progressed, .copyFailed,
-            .rolledOff:
+            .rolledOff, .damaged:
             nil
         }
     }

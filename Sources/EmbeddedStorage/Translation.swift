@@ -18,7 +18,7 @@ extension VolumeReport {
                 PointTag(point.tag).map {
                     PointReport(
                         tag: $0, time: Timestamp(milliseconds: point.time),
-                        capacity: Capacity(bytes: point.capacity))
+                        capacity: Capacity(bytes: point.capacity), damage: point.damage)
                 }
             }, inbound: inbound.flatMap { RelationshipReport($0, on: system) })
     }
@@ -45,6 +45,10 @@ extension StorageFact {
         case .pointsRolledOff(let id, let tags):
             guard let volume = volume(id) else { return nil }
             self = .pointsRolledOff(volume: volume, tags: tags.compactMap { PointTag($0) })
+        case .pointsDamaged(let id, let tags, let place):
+            guard let volume = volume(id) else { return nil }
+            self = .pointsDamaged(
+                volume: volume, tags: tags.compactMap { PointTag($0) }, place: place)
         case .capacity(let id, let percent, let level):
             guard let volume = volume(id) else { return nil }
             self = .capacityLevel(

@@ -19,6 +19,8 @@ extension Lane {
                 next = apply(.copyFailed(target: target, reason: reason), next)
             case .pointsRolledOff(let volume, let tags):
                 next = apply(.rolledOff(volume: volume, tags: tags), next)
+            case .pointsDamaged(let volume, let tags, let place):
+                next = apply(.damaged(volume: volume, tags: tags, place: place), next)
             case .capacityLevel(let volume, let percent, let level):
                 guard volume.storage == name else { continue }
                 more.append(.storageCapacity(volume: volume, usedPercent: percent, level: level))

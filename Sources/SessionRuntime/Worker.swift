@@ -149,7 +149,7 @@ public final class Worker: Sendable {
         switch fact {
         case .copyProgress(let target, _, _, _), .copyFailed(let target, _, _):
             services.registry.users(of: target)
-        case .pointsRolledOff(let volume, let tags):
+        case .pointsRolledOff(let volume, let tags), .pointsDamaged(let volume, let tags, _):
             services.registry.users(of: volume).union(tags.map(\.session))
         case .capacityLevel(let volume, _, _):
             [volume.storage]

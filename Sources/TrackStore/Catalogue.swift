@@ -34,6 +34,8 @@ final class Catalogue: @unchecked Sendable {
         /// volume 2 · region 4 → nothing: tracks of the region may have changed without a row in
         /// `changes` that says so.
         case intents
+        /// As in `saved` → which of the entry's blocks are damaged, and the error number.
+        case damages
     }
 
     private let environment: OpaquePointer

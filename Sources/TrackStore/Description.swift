@@ -34,6 +34,9 @@ public struct PointDescription: Sendable, Hashable {
     public var time: Int64
     /// The volume's capacity then. Bytes.
     public var capacity: UInt64
+    /// A saved block that it needs and that is damaged, and where it lies; nil where all are whole, as
+    /// far as is known.
+    public var damage: String?
 }
 
 /// A target that presents a point.
@@ -125,7 +128,8 @@ extension TrackStore {
             state.points.filter(\.isRecoverable).map { point in
                 PointDescription(
                     tag: point.tag, sequence: point.sequence, time: point.time,
-                    capacity: point.capacity)
+                    capacity: point.capacity,
+                    damage: parts.damages.place(of: point, volume))
             }
         }
     }

@@ -53,6 +53,7 @@ extension TrackStore {
             try completeFile(of: volume)
             parts.remove([], from: volume)
         }
+        try parts.damages.refresh(volumes)
     }
 
     private func readRows() throws(TrackStoreError) -> Rows {

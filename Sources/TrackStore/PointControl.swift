@@ -7,7 +7,8 @@ extension TrackStore {
     /// block through everything that a recovery would go through.
     ///
     /// Errors: `unknownPoint` where one is missing, `damaged` or `inputOutput` where one cannot be
-    /// read.
+    /// read; `damaged`, too, where one needs a saved block that is known to be damaged: what a target
+    /// has not got yet may be.
     public func verify(tag: String, volumes ids: [String]) throws(TrackStoreError) {
         try checkOpen()
         let slot = parts.epochs.register()
@@ -26,6 +27,18 @@ extension TrackStore {
             let some = rest.prefix(64)
             rest = rest.dropFirst(64)
             try verify(tag, Array(some), resolver, memory)
+        }
+        try checkDamage(tag, ids)
+    }
+
+    private func checkDamage(_ tag: String, _ ids: [String]) throws(TrackStoreError) {
+        try parts.damages.refresh(self.volumes.withLock { $0 })
+        for volume in try volumes(ids) {
+            guard let point = volume.state.withLock({ $0.point(tag) }),
+                let place = parts.damages.place(of: point, volume)
+            else { continue }
+            throw TrackStoreError(
+                .damaged, "point '\(tag)' needs a damaged block: \(place)", place: volume.name)
         }
     }
 

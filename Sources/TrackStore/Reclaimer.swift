@@ -160,7 +160,10 @@ final class Reclaimer: Sendable {
         guard !keys.isEmpty else { return }
         let removed = keys
         try catalogue.write { (transaction) throws(TrackStoreError) in
-            for key in removed { try transaction.delete(.saved, key) }
+            for key in removed {
+                try transaction.delete(.saved, key)
+                try transaction.delete(.damages, key)
+            }
         }
         keys.removeAll()
     }

@@ -255,4 +255,36 @@ extension SavedEntry {
             block: key.take(UInt32.self), mask: record.mask, zeroMask: record.zeroMask,
             checksums: record.checksums)
     }
+
+    /// The entry of a row.
+    init(_ key: SavedKey, _ record: SavedRecord) {
+        self.init(
+            track: key.track, sequence: key.sequence, segment: key.segment, block: key.block,
+            mask: record.mask, zeroMask: record.zeroMask, checksums: record.checksums)
+    }
+}
+
+/// The value of a damaged entry: which of its blocks cannot be read, or are not what was saved.
+struct DamageRecord: Record, Equatable {
+    var mask: UInt16
+    /// The error number; 0 where the bytes are there and others than were saved.
+    var errno: Int32
+
+    init(mask: UInt16, errno: Int32) {
+        self.mask = mask
+        self.errno = errno
+    }
+
+    var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.put(mask)
+        bytes.put(errno)
+        return bytes
+    }
+
+    init?(_ reader: inout ByteReader) {
+        guard reader.remaining == 6 else { return nil }
+        mask = reader.take(UInt16.self)
+        errno = reader.take(Int32.self)
+    }
 }

@@ -23,6 +23,11 @@ struct Want {
         memory + layout.rank(of: bit) * Geometry.block
     }
 
+    /// True where a block of it goes to `place`.
+    fileprivate func covers(_ place: UnsafeMutableRawPointer) -> Bool {
+        place >= memory && place < memory + layout.nonzeroBitCount * Geometry.block
+    }
+
     fileprivate var isDone = false
     fileprivate var mustRetry = false
 
@@ -73,15 +78,24 @@ final class Resolver {
     private var pointChecks: [(want: Int, point: Point)] = []
     /// A track that is pending no more may have been read when nobody saved for it any more.
     private var pendingChecks: [(want: Int, relationship: Relationship)] = []
-    private var checksums: [(want: Int, memory: UnsafeMutableRawPointer, value: UInt32)] = []
+    private var checksums: [SavedBlock] = []
     /// Wants whose segment was gone when they were looked up.
-    private var missing: [Int] = []
+    private var missing: [(want: Int, key: SavedKey)] = []
     private var found: [SavedEntry] = []
     private var journaled: [JournalRecord] = []
     /// Bytes that one operation reads at most.
     private let longest: Int
 
     private static let attempts = 10_000
+
+    /// A block that was saved, and has to be what it was then.
+    private struct SavedBlock {
+        var want: Int
+        var memory: UnsafeMutableRawPointer
+        var checksum: UInt32
+        /// Nil: it lies in the journal, not among what was saved.
+        var key: SavedKey?
+    }
 
     init(stamps: Stamps, index: IndexReader, io: any BlockIO, longest: Int = 1 << 20) {
         self.longest = longest
@@ -152,9 +166,11 @@ final class Resolver {
             // A segment can only be gone with every point that needs it: a second look will tell.
             let file = volume.log.file(of: entry.segment)
             if file == nil, hit & entry.dataMask != 0 {
-                missing.append(number)
+                missing.append((number, SavedKey(volume.number, entry)))
             } else {
-                take(hit, of: want, number, from: entry, in: file ?? -1)
+                take(
+                    hit, of: want, number, from: entry, SavedKey(volume.number, entry),
+                    in: file ?? -1)
             }
         }
         guard rest != 0 else { return }
@@ -185,7 +201,7 @@ final class Resolver {
             let hit = record.entry.mask & rest
             guard hit != 0 else { continue }
             rest &= ~hit
-            take(hit, of: want, number, from: record.entry, in: record.file)
+            take(hit, of: want, number, from: record.entry, nil, in: record.file)
         }
         if rest != 0 { try readFile(rest, of: want, number, volume) }
     }
@@ -203,7 +219,8 @@ final class Resolver {
     }
 
     private func take(
-        _ hit: UInt16, of want: Want, _ number: Int, from entry: SavedEntry, in file: Int32
+        _ hit: UInt16, of want: Want, _ number: Int, from entry: SavedEntry, _ key: SavedKey?,
+        in file: Int32
     ) {
         for bit in 0..<Geometry.blocksPerTrack where hit & entry.zeroMask & (1 << UInt16(bit)) != 0
         {
@@ -214,7 +231,10 @@ final class Resolver {
             let rank = entry.rank(of: bit)
             let offset = (Int(entry.block) + rank) * Geometry.block
             add(file, offset, bit..<bit + 1, of: want, number)
-            checksums.append((number, want.place(of: bit), entry.checksums[rank]))
+            checksums.append(
+                SavedBlock(
+                    want: number, memory: want.place(of: bit), checksum: entry.checksums[rank],
+                    key: key))
         }
     }
 
@@ -253,8 +273,47 @@ final class Resolver {
         owners.append(number...number)
     }
 
+    /// A segment can only be gone with every point that needs it: a second look will tell, and where
+    /// all the points are there it is lost.
+    private func checkMissing(_ wants: inout [Want]) {
+        for (want, key) in missing {
+            guard pointChecks.allSatisfy({ $0.want != want || $0.point.live }) else {
+                wants[want].mustRetry = true
+                continue
+            }
+            wants[want].failure = .inputOutput
+            index.suspect(key)
+        }
+    }
+
+    /// Reads the blocks of an operation that failed one by one: only those that cannot be read spoil
+    /// the wants that they belong to.
+    private func readAgain(_ number: Int, _ wants: inout [Want]) {
+        let failed = operations[number]
+        for offset in stride(from: 0, to: failed.length, by: Geometry.block) {
+            let place = failed.memory + offset
+            var block = [
+                BlockOperation(
+                    kind: .read, file: failed.file, memory: place, length: Geometry.block,
+                    offset: failed.offset + offset)
+            ]
+            io.perform(&block)
+            guard block[0].failure != 0 else { continue }
+            for want in owners[number]
+            where !wants[want].isDone && wants[want].failure == nil && wants[want].covers(place) {
+                wants[want].failure = HostFailure(errno: block[0].failure)
+            }
+            if let key = checksums.first(where: { $0.memory == place })?.key {
+                index.suspect(key)
+            }
+        }
+    }
+
     private func check(_ wants: inout [Want]) {
-        for want in missing { wants[want].mustRetry = true }
+        for number in operations.indices where operations[number].failure != 0 {
+            readAgain(number, &wants)
+        }
+        checkMissing(&wants)
         for (want, index, value) in stampChecks where stamps.load(index) != value {
             wants[want].mustRetry = true
         }
@@ -271,16 +330,12 @@ final class Resolver {
                 wants[want].mustRetry = true
             }
         }
-        for (number, operation) in operations.enumerated() where operation.failure != 0 {
-            for want in owners[number] where !wants[want].isDone && wants[want].failure == nil {
-                wants[want].failure = HostFailure(errno: operation.failure)
-            }
-        }
-        for (want, memory, value) in checksums
-        where !wants[want].mustRetry && wants[want].failure == nil
-            && Checksum.crc32c(memory, count: Geometry.block) != value
+        for saved in checksums
+        where !wants[saved.want].mustRetry && wants[saved.want].failure == nil
+            && Checksum.crc32c(saved.memory, count: Geometry.block) != saved.checksum
         {
-            wants[want].failure = .inputOutput
+            wants[saved.want].failure = .inputOutput
+            if let key = saved.key { index.suspect(key) }
         }
         for number in wants.indices where !wants[number].isDone {
             if wants[number].failure == .gone { wants[number].mustRetry = false }

@@ -16,8 +16,10 @@ struct SavedEntry {
 
     var dataMask: UInt16 { mask & ~zeroMask }
     var dataBlocks: Int { dataMask.nonzeroBitCount }
+    /// How many blocks lie in the segment, from `block` on.
+    var storedBlocks: Int { dataBlocks }
 
-    /// Which of the blocks that hold data is block `bit` of the track: 0 for the first.
+    /// Which of the blocks in the segment is block `bit` of the track: 0 for the first.
     func rank(of bit: Int) -> Int { dataMask.rank(of: bit) }
 }
 

@@ -14,6 +14,8 @@ final class SavedIndex: Sendable {
     private let tell: @Sendable (TrackStoreFact) -> Void
     private let makeIO: BlockIOFactory
     private let work = Monitor(Work())
+    /// Entries that a reader found to be damaged.
+    let suspicions = Suspicions()
     /// One commit at a time.
     private let committing = Monitor<Void>(())
     /// Counts commits. Moved after a commit and before its entries leave the pending index: a
@@ -159,6 +161,9 @@ final class IndexReader {
     }
 
     func end() { transaction = nil }
+
+    /// What the entry stands for could not be read, or is not what was saved.
+    func suspect(_ key: SavedKey) { index.suspicions.add(key) }
 
     /// The entries of a track saved at or after `sequence`, earliest first.
     func find(

@@ -4,9 +4,12 @@ import TrackBitmap
 
 /// Reading everything back that a storage directory has saved for points.
 ///
-/// Nothing is changed, and the directory may belong to a store that is open in another process: what that
-/// one gives up meanwhile is not missed. What was saved within the last second may not be looked at yet.
-/// Not for a directory that is open in this process.
+/// The directory may belong to a store that is open in another process: what that one gives up meanwhile
+/// is not missed. What was saved within the last second may not be looked at yet. Not for a directory that
+/// is open in this process.
+///
+/// Nothing is changed, but where anything is damaged, or was, word is left for the store: it looks at it
+/// within a second or two, or when it is opened, and tells which points are lost (`pointsDamaged`).
 public struct StorageScrub {
     /// A block that was saved, and cannot be read, or is not what was saved.
     public struct Damage: Sendable, Hashable {
@@ -24,6 +27,8 @@ public struct StorageScrub {
         public var tags: [String]
         /// The targets of relationships that may need it: of points that are not safeguarded.
         public var targets: [String]
+        /// The entry, by which the store finds it.
+        let key: SavedKey
     }
 
     /// What was read, and what of it is damaged.
@@ -32,6 +37,8 @@ public struct StorageScrub {
         public var blocks = 0
         /// What is damaged, by volume, track and block.
         public var damages: [Damage] = []
+        /// There was something to say, and the store could not be left word of it.
+        public var isUntold = false
 
         package init(blocks: Int = 0, damages: [Damage] = []) {
             self.blocks = blocks
@@ -47,8 +54,7 @@ public struct StorageScrub {
 
     private let directory: String
     private let catalogue: Catalogue
-    private let io = PlainIO()
-    private let memory = AlignedMemory(count: Geometry.track)
+    private let check = EntryCheck(io: PlainIO())
     /// Rows that one transaction reads: an old one would keep LMDB from reusing space.
     private static let group = 4096
 
@@ -65,7 +71,24 @@ public struct StorageScrub {
         defer { scrub.catalogue.close() }
         var report = Report()
         for volume in try scrub.volumes() { try scrub.read(volume, into: &report) }
+        // What is known to be damaged may be whole again.
+        let suspects = Set(try scrub.knownDamages() + report.damages.map(\.key))
+        if !suspects.isEmpty {
+            report.isUntold = !SuspectFile(in: directory).leave(Array(suspects))
+        }
         return report
+    }
+
+    private func knownDamages() throws(TrackStoreError) -> [SavedKey] {
+        try catalogue.read { (transaction) throws(TrackStoreError) in
+            var keys: [SavedKey] = []
+            try transaction.scan(.damages, prefix: []) { (key, _) throws(TrackStoreError) in
+                var reader = KeyReader(key)
+                keys.append(SavedKey(&reader))
+                return true
+            }
+            return keys
+        }
     }
 
     private func volumes() throws(TrackStoreError) -> [UInt16] {
@@ -135,11 +158,9 @@ public struct StorageScrub {
                     try transaction.scan(.saved, from: start) {
                         (key, value) throws(TrackStoreError) in
                         var reader = KeyReader(key)
-                        guard reader.take(UInt16.self) == volume, found.count < Self.group else {
-                            return false
-                        }
-                        let track = reader.take(UInt32.self)
-                        found.append(try SavedEntry(track: track, &reader, value, directory))
+                        let key = SavedKey(&reader)
+                        guard key.volume == volume, found.count < Self.group else { return false }
+                        found.append(SavedEntry(key, try SavedRecord(row: value, directory)))
                         return true
                     }
                 } catch { failure = error }
@@ -154,17 +175,10 @@ public struct StorageScrub {
         into report: inout Report
     ) throws(TrackStoreError) {
         guard entry.dataBlocks > 0 else { return }
-        let file =
-            "\(directory)/saves/\(Volume.name(volume))/\(SaveSegment.name(entry.segment))"
-        let failure = fill(entry, file)
+        let path = "\(directory)/saves/\(Volume.name(volume))/\(SaveSegment.name(entry.segment))"
+        let finding = look(at: entry, path)
         report.blocks += entry.dataBlocks
-        for bit in 0..<Geometry.blocksPerTrack where entry.dataMask & (1 << UInt16(bit)) != 0 {
-            let rank = entry.rank(of: bit)
-            let block = memory.start + rank * Geometry.block
-            guard
-                failure != 0
-                    || Checksum.crc32c(block, count: Geometry.block) != entry.checksums[rank]
-            else { continue }
+        for bit in 0..<Geometry.blocksPerTrack where finding.mask & (1 << UInt16(bit)) != 0 {
             // What serves a point is the first entry at or after it.
             let before = others.last { $0.mask & (1 << UInt16(bit)) != 0 }?.sequence
             let needing = try points(of: volume).filter { point in
@@ -173,26 +187,19 @@ public struct StorageScrub {
             guard !needing.isEmpty, try isStillThere(entry, volume) else { continue }
             report.damages.append(
                 Damage(
-                    volume: Volume.name(volume), track: entry.track, block: bit, file: file,
-                    errno: failure, tags: needing.map(\.tag).filter { !$0.isEmpty },
-                    targets: needing.flatMap(\.targets)))
+                    volume: Volume.name(volume), track: entry.track, block: bit, file: path,
+                    errno: finding.errno, tags: needing.map(\.tag).filter { !$0.isEmpty },
+                    targets: needing.flatMap(\.targets), key: SavedKey(volume, entry)))
         }
     }
 
-    /// Reads an entry's blocks past the cache where that can be; 0 or an error number.
-    private func fill(_ entry: SavedEntry, _ path: String) -> Int32 {
+    /// Reads past the cache where that can be.
+    private func look(at entry: SavedEntry, _ path: String) -> EntryCheck.Finding {
         var file = open(path, O_RDONLY | O_CLOEXEC | linux_open_direct)
         if file < 0, errno == EINVAL { file = open(path, O_RDONLY | O_CLOEXEC) }
-        guard file >= 0 else { return errno }
+        guard file >= 0 else { return .init(mask: entry.dataMask, errno: errno) }
         defer { close(file) }
-        var operations = [
-            BlockOperation(
-                kind: .read, file: file, memory: memory.start,
-                length: entry.dataBlocks * Geometry.block,
-                offset: Int(entry.block) * Geometry.block)
-        ]
-        io.perform(&operations)
-        return operations[0].failure
+        return check.look(at: entry, in: file)
     }
 
     private func isStillThere(

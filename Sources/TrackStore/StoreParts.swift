@@ -8,6 +8,7 @@ struct StoreParts: Sendable {
     let reclaimer: Reclaimer
     /// Nil: hosts' writes go to the files.
     let journal: WriteJournal?
+    let damages: Damages
     let makeIO: BlockIOFactory
     /// For control functions, which mostly sync: no ring is worth making for them.
     let makeControlIO: BlockIOFactory
@@ -30,6 +31,8 @@ struct StoreParts: Sendable {
         index = SavedIndex(catalogue: catalogue, makeIO: makeIO, tell: tell)
         recording = ChangeRecording(catalogue: catalogue)
         reclaimer = Reclaimer(
+            catalogue: catalogue, index: index, epochs: epochs, makeIO: makeIO, tell: tell)
+        damages = Damages(
             catalogue: catalogue, index: index, epochs: epochs, makeIO: makeIO, tell: tell)
     }
 }

@@ -87,7 +87,11 @@ public final class TrackStore: Sendable {
         let reclaiming = try EngineThread("reclaim") { parts.reclaimer.run() }
         let recording = try EngineThread("record") { parts.recording.run(parts.tell) }
         let destaging = try EngineThread("destage") { destager.run() }
-        threads.withLock { $0 = [committer, copying, reclaiming, recording, destaging] }
+        let (directory, volumes) = (directory, volumes)
+        let looking = try EngineThread("damage") { parts.damages.run(in: directory, volumes) }
+        threads.withLock {
+            $0 = [committer, copying, reclaiming, recording, destaging, looking]
+        }
     }
 
     deinit { abandon() }
@@ -148,6 +152,7 @@ public final class TrackStore: Sendable {
         copier.stop()
         parts.reclaimer.stop()
         parts.recording.stop()
+        parts.index.suspicions.stop()
         for thread in threads.withLock({ $0 }) { thread.join() }
         return true
     }

@@ -5,6 +5,9 @@ public enum TrackStoreFact: Sendable, Hashable {
     /// A volume's safeguarded capacity ran out, so its oldest points are gone, oldest first. Told
     /// after their removal is durable.
     case pointsRolledOff(volume: String, tags: [String])
+    /// A saved block that these points of the volume need, oldest first, cannot be read or is not what
+    /// was saved; `place` says which and where. Told after that is durable, and again at each start.
+    case pointsDamaged(volume: String, tags: [String], place: String)
     /// A volume's safeguarded capacity has passed a level upwards, or fallen below one.
     case capacity(volume: String, usedPercent: Int, level: CapacityLevel)
     /// A background copy goes on; at most about two a second a relationship.

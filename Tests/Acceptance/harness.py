@@ -57,6 +57,10 @@ def free_port():
                 continue
 
 
+# Whether the storage has a write journal: on or off. In quotes, as YAML 1.1 would take them for truth values.
+JOURNAL = os.environ.get("STILLPOINT_JOURNAL", "on")
+
+
 def clean_environment(**more):
     """Our environment without anything that would configure a worker."""
     kept = {key: value for key, value in os.environ.items()
@@ -109,7 +113,7 @@ class Worker:
             "instance": "acceptance",
             "broker": {"uri": broker_uri, "prefix": prefix, "partitions": 4},
             "store": {"sqlite": str(self.directory / "stillpoint.sqlite")},
-            "storage": {"box1": {"path": str(self.directory / "box1")}},
+            "storage": {"box1": {"path": str(self.directory / "box1"), "journal": JOURNAL}},
             "nbd": {"listen": f"127.0.0.1:{self.nbd_port}"},
             "http": {"listen": f"127.0.0.1:{self.http_port}"},
         } | changes

@@ -33,7 +33,7 @@ struct EventProperties {
         let ids = session.backups.map(\.id)
         let volumes = session.copySets.map(\.h1)
         let id = ids.isEmpty ? BackupID(seconds: 1) : ids[random.below(ids.count)]
-        switch random.below(14) {
+        switch random.below(16) {
         case 0: return .copySetsAdded([World.set(random.hex(), random.hex())])
         case 1:
             return .copySetsRemoved(volumes.isEmpty ? [] : [volumes[random.below(volumes.count)]])
@@ -61,6 +61,14 @@ struct EventProperties {
         case 12:
             return .rolledOff(
                 volume: volumes.first ?? World.volume("ffff"), tags: [World.tag(id.seconds)])
+        case 13:
+            return .damaged(
+                volume: volumes.first ?? World.volume("ffff"), tags: [World.tag(id.seconds)],
+                place: "track 1")
+        case 14:
+            var mended = session.backups
+            for index in mended.indices { mended[index].damages = [] }
+            return .observed(backups: mended, recovery: session.recovery, unseen: [])
         default: return random.below(8) == 0 ? .terminated : .nothing
         }
     }

@@ -111,6 +111,11 @@ struct LadderTests {
         #expect(
             World.decide(.recover(id, backgroundCopy: false), session.recovering(id), good).codes
                 == [.recoveryInPlace])
+        var damaged = good
+        damaged.volumes[World.volume("0100")]?.points[0].damage = "track 1, block 2"
+        #expect(
+            World.decide(.recover(id, backgroundCopy: false), session, damaged).codes
+                == [.backupNotRecoverable])
         let busy = World.storage([
             World.report("0100", points: [World.tag(100)]),
             World.report(

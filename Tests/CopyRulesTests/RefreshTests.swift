@@ -95,6 +95,25 @@ struct RefreshTests {
         #expect(whole.unseen.isEmpty && whole.status == .normal && whole.backups == session.backups)
     }
 
+    @Test(
+        "damage is what the storage says it is, and stays as it was where the storage is not there")
+    func damage() {
+        let session = World.session(sets: [World.set("0100", nil)], backups: [5, 6])
+        var storage = World.storage([World.report("0100", points: [World.tag(5), World.tag(6)])])
+        storage.volumes[World.volume("0100")]?.points[0].damage = "track 1"
+        let plan = World.decide(.refreshStates, session, storage).plan
+        guard case .refreshed(let changes)? = plan?.result else {
+            Issue.record("not refreshed")
+            return
+        }
+        #expect(changes == ["Backup 5 is damaged on box1:0100: track 1."])
+        let damaged = refreshed(session, storage)
+        #expect(damaged.backups.map(\.isRecoverable) == [false, true])
+        #expect(refreshed(damaged, World.storage([])).backups == damaged.backups)
+        storage.volumes[World.volume("0100")]?.points[0].damage = nil
+        #expect(refreshed(damaged, storage).backups == session.backups)
+    }
+
     @Test("a backup that cannot be read back holds up no other one's repair")
     func unreadable() {
         let session = World.session(sets: [World.set("0100", nil)])

@@ -60,6 +60,16 @@ struct RetentionTests {
         #expect(told.contains { if case .backupRecoverable = $0 { true } else { false } })
     }
 
+    @Test("a damaged backup stays: the rest of it can be read")
+    func damagedStays() {
+        var session = session([10, 20], autoRoll: true)
+        session = session.applying(
+            .damaged(volume: World.volume("0100"), tags: [World.tag(10)], place: "track 1"))
+        #expect(session.backups.map(\.isRecoverable) == [false, true] && session.hasError)
+        #expect(session.backups[0].recoverableCopySets == 0)
+        #expect(expired(session) == [])
+    }
+
     @Test("a backup whose last volume is lost is gone")
     func allLost() {
         let lost = session([10, 20]).applying(

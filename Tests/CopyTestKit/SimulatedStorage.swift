@@ -65,6 +65,16 @@ public final class SimulatedStorage: StoragePort {
         state.withLock { $0.volumes[volume]?.points.removeAll { $0.tag == tag } }
     }
 
+    /// Finds something that points of a volume need to be damaged, or whole again where `place` is nil.
+    public func damage(_ tag: PointTag, on volume: VolumeID, place: String?) {
+        state.withLock { state in
+            guard let points = state.volumes[volume]?.points,
+                let index = points.firstIndex(where: { $0.tag == tag })
+            else { return }
+            state.volumes[volume]?.points[index].damage = place
+        }
+    }
+
     /// What is there of these volumes.
     public func report(on volumes: [VolumeID]) async throws(StorageFailure) -> StorageReport {
         state.withLock { state in

@@ -38,6 +38,9 @@ enum Samples {
         var damaged = whole
         damaged.id = BackupID(seconds: backupID.seconds + 60)
         damaged.lost = [volume("box1:0101")]
+        damaged.damages = [
+            Damage(volume: volume("box1:0100"), place: "track 3, block 5 in saves/0100/00000001")
+        ]
         session.backups = [whole, damaged]
         session.recovery = Recovery(backup: backupID, backgroundCopy: true, pairs: pairs)
         return session

@@ -34,8 +34,10 @@ final class Harness: Sendable {
                 body: Array(body.utf8)))
     }
 
-    /// Runs a worker until nothing is pending and nothing is owed, or until it dies.
-    func run(_ faults: FaultPlan = FaultPlan()) async throws {
+    /// Runs a worker until nothing is pending, nothing is owed and `isDone` says so, or until it dies.
+    func run(
+        _ faults: FaultPlan = FaultPlan(), until isDone: @escaping @Sendable () -> Bool = { true }
+    ) async throws {
         broker.plan(faults)
         storage.plan(faults)
         broker.reconnect()
@@ -48,11 +50,17 @@ final class Harness: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await worker.run(ready: {}) }
             group.addTask {
-                while self.broker.pending > 0, !faults.isDead { await Task.yield() }
+                while self.broker.pending > 0 || !isDone(), !faults.isDead { await Task.yield() }
                 worker.drain()
             }
             try await group.waitForAll()
         }
+    }
+
+    /// How many events of that type were published, repeats dropped by their id.
+    func count(_ type: String) -> Int {
+        let events = broker.published.filter { $0.routingKey.hasSuffix("." + type) }
+        return Set(events.map(\.properties.messageID)).count
     }
 
     /// Every event published, by subject, repeats dropped by their id, in sequence.

@@ -113,6 +113,61 @@ struct LifeTests {
         try expectGapless(world)
     }
 
+    @Test("damage makes its backup unrecoverable, told once, until it is mended; the others stay")
+    func damage() async throws {
+        let world = Harness()
+        for command in Life.commands.prefix(4) { world.send(command) }
+        try await world.run()
+        let volume = VolumeID("box1:0100")!
+        let tag = PointTag("payroll/1795226400")!
+        let place = "track 3, block 5 in saves/0100/00000001"
+        world.storage.report(.pointsDamaged(volume: volume, tags: [tag], place: place))
+        try await world.run(until: { world.count("backup.unrecoverable") > 0 })
+        let lost = try #require(
+            try world.events()["payroll"]!.first {
+                $0["type"]?.text == "stillpoint.backup.unrecoverable"
+            })
+        #expect(lost["data"]?["backupId"]?.text == "1795226400")
+        #expect(lost["data"]?["reason"]?.text == "Damaged on box1:0100: \(place).")
+        world.storage.damage(tag, on: volume, place: place)
+        for (id, backup) in [("x", "1795226400"), ("y", "1795226401")] {
+            world.send(
+                #"{"id":"\#(id)","command":"Recover","session":"payroll","parameters":{"backupId":"\#(backup)"}}"#
+            )
+        }
+        world.storage.report(.pointsDamaged(volume: volume, tags: [tag], place: place))
+        try await world.run()
+        let refused = try #require(try world.outcomes("x").first)
+        #expect(refused["refusals"]?[0]?["code"]?.text == "backup-not-recoverable")
+        #expect(refused["refusals"]?[0]?["message"]?.text?.contains(place) == true)
+        #expect(try world.outcomes("y").first?["outcome"]?.text == "completed")
+        #expect(world.count("backup.unrecoverable") == 1 && world.count("backup.expired") == 0)
+        let recoverable = world.count("backup.recoverable")
+        world.storage.damage(tag, on: volume, place: nil)
+        world.send(#"{"id":"z","command":"RefreshStates","session":"payroll"}"#)
+        try await world.run()
+        #expect(world.count("backup.recoverable") == recoverable + 1)
+        try expectGapless(world)
+    }
+
+    @Test("damage that was found while no worker ran is told at the start")
+    func damageAtStart() async throws {
+        let world = Harness()
+        for command in Life.commands.prefix(3) { world.send(command) }
+        try await world.run()
+        world.storage.damage(
+            PointTag("payroll/1795226400")!, on: VolumeID("box1:0100")!, place: "track 1, block 2")
+        world.send(#"{"id":"x","command":"DescribeSession","session":"payroll"}"#)
+        try await world.run()
+        #expect(world.count("backup.unrecoverable") == 1)
+        let summary = try world.events()["payroll"]!.last {
+            $0["type"]?.text == "stillpoint.session.changed"
+        }
+        #expect(summary?["data"]?["status"]?.text == "Severe")
+        let result = try world.outcomes("x").first?["result"]
+        #expect(result?["backups"]?[0]?["recoverable"]?.bool == false)
+    }
+
     @Test("a volume that a session has and the storage has not cannot be made anew")
     func burying() async throws {
         let world = Harness()

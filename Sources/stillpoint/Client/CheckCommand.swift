@@ -25,7 +25,8 @@ struct CheckCommand: AsyncParsableCommand {
     @Flag(
         help: """
             Also read back everything that the storage has saved for backups, and say what is damaged and \
-            which backups need it. Takes as long as reading it takes.
+            which backups need it. The worker is left word, looks itself, and publishes \
+            backup.unrecoverable for each. Takes as long as reading it takes.
             """)
     var scrub = false
 

@@ -18,7 +18,8 @@ extension Probes {
                 let whole = report.blocks - report.damages.count
                 let summary = Finding(
                     .ok, key, "\(whole) of \(report.blocks) saved blocks are as they were saved")
-                return report.damages.map { finding($0, key) } + [summary]
+                return report.damages.map { finding($0, key) } + untold(report, place, key)
+                    + [summary]
             } catch {
                 return [
                     Finding(
@@ -27,6 +28,18 @@ extension Probes {
                 ]
             }
         }
+    }
+
+    private static func untold(
+        _ report: StorageScrub.Report, _ place: Site.Place, _ key: String
+    ) -> [Finding] {
+        guard report.isUntold else { return [] }
+        return [
+            Finding(
+                .failed, key, "the worker cannot be told: \(place.path) cannot be written to",
+                remedy:
+                    "scrub as the worker's user, so that backups which are lost are told as such")
+        ]
     }
 
     private static func finding(_ damage: StorageScrub.Damage, _ key: String) -> Finding {
@@ -40,6 +53,7 @@ extension Probes {
             "volume \(damage.volume), track \(damage.track), block \(damage.block) in "
                 + "\(damage.file): \(reason); needed by \(needing.joined(separator: ", "))",
             remedy:
-                "do not recover these; later backups of the volume do not need it. See to the disk")
+                "the worker tells them as unrecoverable; later backups of the volume do not need it. "
+                + "See to the disk")
     }
 }
