@@ -23,7 +23,7 @@ extension StoreParts {
             while exceeds(volume, blocks), let point = oldestUnpinned(of: volume) {
                 do throws(TrackStoreError) {
                     try catalogue.write { (transaction) throws(TrackStoreError) in
-                        try transaction.delete(.points, Key.point(volume.number, point.sequence))
+                        try Self.deleteRow(of: point, volume, transaction)
                     }
                 } catch {
                     point.isLive.store(true, ordering: .sequentiallyConsistent)
@@ -43,17 +43,7 @@ extension StoreParts {
 
     /// Bytes of safeguarded capacity in use: what is saved at or after the oldest safeguarded point.
     /// Nil without one: what relationships need takes no safeguarded capacity.
-    func usage(of volume: Volume) -> UInt64? {
-        let (first, safeguarded) = volume.state.withLock { state in
-            state.materialise()
-            return (state.points.first, state.points.first(where: \.isSafeguarded))
-        }
-        guard let safeguarded else { return nil }
-        let blocks =
-            first === safeguarded
-            ? volume.log.liveBlocks : volume.log.liveBlocks(from: safeguarded.sequence)
-        return UInt64(blocks) * UInt64(Geometry.block)
-    }
+    func usage(of volume: Volume) -> UInt64? { volume.usage }
 
     /// The point that goes next, no longer readable; nil where it may not go or there is none.
     private func oldestUnpinned(of volume: Volume) -> Point? {
@@ -75,25 +65,72 @@ extension StoreParts {
             return state.oldestNeeded
         }
         reclaimer.add(volume, volume.log.release(before: oldest))
+        if points.contains(where: { $0.sequence > oldest }) { reclaimer.sweep(volume) }
         noteUsage(of: volume)
     }
 
+    /// Removes a point's row. Where an older point stays, what only this one needed lies between what is
+    /// needed still, and a sweep is owed.
+    static func deleteRow(
+        of point: Point, _ volume: Volume, _ transaction: borrowing Catalogue.Transaction
+    ) throws(TrackStoreError) {
+        try transaction.delete(.points, Key.point(volume.number, point.sequence))
+        let hasOlder = volume.state.withLock { state in
+            state.points.contains { $0.live && $0.sequence < point.sequence }
+        }
+        guard hasOlder else { return }
+        try transaction.put(
+            .sweeps, Key.volume(volume.number), NumberRecord(point.sequence).bytes)
+    }
+
     /// Tells when a volume's use of its safeguarded capacity passes a level.
-    func noteUsage(of volume: Volume) {
-        let capacity = volume.safeguardedCapacity
+    func noteUsage(of volume: Volume) { volume.noteUsage(tell) }
+}
+
+extension Volume {
+    fileprivate var usage: UInt64? {
+        let (first, safeguarded) = state.withLock { state in
+            state.materialise()
+            return (state.points.first, state.points.first(where: \.isSafeguarded))
+        }
+        guard let safeguarded else { return nil }
+        let blocks =
+            first === safeguarded ? log.liveBlocks : log.liveBlocks(from: safeguarded.sequence)
+        return UInt64(blocks) * UInt64(Geometry.block)
+    }
+
+    /// Tells when the use of the safeguarded capacity passes a level.
+    func noteUsage(_ tell: (TrackStoreFact) -> Void) {
+        let capacity = safeguardedCapacity
         guard capacity > 0 else { return }
-        let used = usage(of: volume) ?? 0
-        let level = CapacityLevel(used: used, of: capacity)
-        let before = volume.level.exchange(level.rawValue, ordering: .acquiringAndReleasing)
-        guard before != level.rawValue else { return }
+        let used = usage ?? 0
+        let reached = CapacityLevel(used: used, of: capacity)
+        let before = level.exchange(reached.rawValue, ordering: .acquiringAndReleasing)
+        guard before != reached.rawValue else { return }
         tell(
             .capacity(
-                volume: volume.name,
-                usedPercent: CapacityLevel.percent(used: used, of: capacity), level: level))
+                volume: name, usedPercent: CapacityLevel.percent(used: used, of: capacity),
+                level: reached))
     }
 }
 
 extension TrackStore {
     /// Waits until the space of everything dropped so far has been given back; for tests.
     package func drainReclaimer() { parts.reclaimer.drain() }
+
+    /// What the process before owed.
+    func resumeSweeps() throws(TrackStoreError) {
+        let owed = try catalogue.read { (transaction) throws(TrackStoreError) in
+            var owed: [UInt16] = []
+            try transaction.scan(.sweeps, prefix: []) { (key, _) throws(TrackStoreError) in
+                var reader = KeyReader(key)
+                owed.append(reader.take(UInt16.self))
+                return true
+            }
+            return owed
+        }
+        for number in owed {
+            if let volume = volumes.withLock({ $0[number] }) { parts.reclaimer.sweep(volume) }
+        }
+    }
 }

@@ -36,6 +36,10 @@ final class Catalogue: @unchecked Sendable {
         case intents
         /// As in `saved` → which of the entry's blocks are damaged, and the error number.
         case damages
+        /// volume 2 · segment 4 → a bit a block: what has been punched out between needed blocks.
+        case punched
+        /// volume 2 → a number: points have gone, and what only they needed has not been looked for.
+        case sweeps
     }
 
     private let environment: OpaquePointer

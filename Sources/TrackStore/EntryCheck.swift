@@ -22,7 +22,7 @@ final class EntryCheck {
     func look(at entry: SavedEntry, in file: Int32) -> Finding {
         guard entry.dataMask != 0 else { return Finding() }
         guard file >= 0 else { return Finding(mask: entry.dataMask, errno: ENOENT) }
-        let failure = read(entry, 0..<entry.storedBlocks, file)
+        let failure = read(entry, 0..<entry.placedBlocks, file)
         var finding = Finding()
         for bit in 0..<Geometry.blocksPerTrack where entry.dataMask & (1 << UInt16(bit)) != 0 {
             let rank = entry.rank(of: bit)

@@ -54,6 +54,7 @@ extension TrackStore {
             parts.remove([], from: volume)
         }
         try parts.damages.refresh(volumes)
+        try resumeSweeps()
     }
 
     private func readRows() throws(TrackStoreError) -> Rows {
@@ -120,6 +121,13 @@ extension TrackStore {
             let segment = reader.take(UInt32.self)
             found[volume, default: .init()].segments[segment] = try SegmentRecord(
                 row: value, place)
+            return true
+        }
+        try transaction.scan(.punched, prefix: []) { (key, value) throws(TrackStoreError) in
+            var reader = KeyReader(key)
+            let volume = reader.take(UInt16.self)
+            let segment = reader.take(UInt32.self)
+            found[volume, default: .init()].punched[segment] = PunchedBlocks(value)
             return true
         }
         logs = found

@@ -11,6 +11,7 @@ extension SaveLog {
     struct Recorded {
         var tail: TailRecord?
         var segments: [UInt32: SegmentRecord] = [:]
+        var punched: [UInt32: PunchedBlocks] = [:]
     }
 
     /// Reads the segments, removes what was never begun properly, and enters what the index lacks
@@ -80,7 +81,8 @@ extension SaveLog {
         var segment = SaveSegment(
             number: number, file: file, nonce: nonce ?? 0, sizeBlocks: 0,
             usedBlocks: Int(record?.usedBlocks ?? 1), deadBlocks: Int(record?.deadBlocks ?? 0),
-            marks: record?.marks ?? [])
+            reclaimedBlocks: Int(record?.deadBlocks ?? 0),
+            punched: recorded.punched[number] ?? PunchedBlocks(), marks: record?.marks ?? [])
         if isScanned, nonce != nil {
             if let tail = recorded.tail, tail.segment == number {
                 segment.usedBlocks = Int(tail.block)

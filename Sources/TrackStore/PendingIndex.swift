@@ -56,6 +56,13 @@ final class PendingIndex: Sendable {
         }
     }
 
+    /// The segments in which entries lie that are not in LMDB yet.
+    var segments: Set<UInt32> {
+        state.withLock { state in
+            Set((state.current.entries + state.committing.entries).map(\.segment))
+        }
+    }
+
     /// Everything that is to be committed next; it can still be found. Until `release`, later
     /// entries wait, and a second `take` gives the same.
     func take() -> [SavedEntry] {

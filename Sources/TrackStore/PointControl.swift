@@ -99,8 +99,7 @@ extension TrackStore {
                 try catalogue.write { (transaction) throws(TrackStoreError) in
                     for (volume, points) in rows {
                         for point in points {
-                            try transaction.delete(
-                                .points, Key.point(volume.number, point.sequence))
+                            try StoreParts.deleteRow(of: point, volume, transaction)
                         }
                     }
                 }

@@ -1,3 +1,4 @@
+import CURing
 import Glibc
 import TrackBitmap
 
@@ -9,7 +10,7 @@ import TrackBitmap
 ///
 /// In this order, so that no row of the index outlives what it points to unless the process dies in
 /// between; and then it is a row that no look-up reaches, since every look-up starts at a live
-/// point.
+/// point. What lies between needed content is looked for by a `Sweep`, once points have gone.
 final class Reclaimer: Sendable {
     private struct Work {
         var dead: [(volume: Volume, space: DeadSpace)] = []
@@ -17,6 +18,10 @@ final class Reclaimer: Sendable {
         var isStopping = false
         /// Volumes whose log will soon need another segment.
         var wanting: [Volume] = []
+        /// Volumes with something that may not be needed between what is.
+        var sweeping: [Volume] = []
+
+        var isEmpty: Bool { dead.isEmpty && wanting.isEmpty && sweeping.isEmpty }
     }
 
     private let catalogue: Catalogue
@@ -47,6 +52,14 @@ final class Reclaimer: Sendable {
         work.notifyAll()
     }
 
+    /// Points have gone from the volume for good, and older ones stay.
+    func sweep(_ volume: Volume) {
+        work.withLock { work in
+            if !work.sweeping.contains(where: { $0 === volume }) { work.sweeping.append(volume) }
+        }
+        work.notifyAll()
+    }
+
     /// The volume's log will soon need another segment.
     func prepareSegment(for volume: Volume) {
         work.withLock { work in
@@ -59,7 +72,7 @@ final class Reclaimer: Sendable {
     func drain() {
         work.withLock(
             waitingWhile: {
-                !$0.isStopping && ($0.isBusy || !$0.dead.isEmpty || !$0.wanting.isEmpty)
+                !$0.isStopping && ($0.isBusy || !$0.isEmpty)
             }, { _ in })
     }
 
@@ -74,37 +87,50 @@ final class Reclaimer: Sendable {
         let io = makeIO()
         while true {
             let next = work.withLock(waitingWhile: { work in
-                work.dead.isEmpty && work.wanting.isEmpty && !work.isStopping
-            }) { work -> (dead: [(volume: Volume, space: DeadSpace)], wanting: [Volume])? in
+                work.isEmpty && !work.isStopping
+            }) { work -> Work? in
                 guard !work.isStopping else { return nil }
+                let taken = work
+                work = Work()
                 work.isBusy = true
-                defer {
-                    work.dead = []
-                    work.wanting = []
-                }
-                return (work.dead, work.wanting)
+                return taken
             }
             guard let next else { return }
             for volume in next.wanting where !volume.isDeleted.load(ordering: .acquiring) {
                 volume.log.makeSpare(through: io)
             }
-            if !next.dead.isEmpty { reclaim(next.dead, through: io) }
+            if !next.dead.isEmpty || !next.sweeping.isEmpty {
+                epochs.quiesce()
+                reclaim(next.dead, through: io)
+                for volume in next.sweeping { sweep(volume, through: io) }
+            }
             work.withLock { $0.isBusy = false }
             work.notifyAll()
         }
     }
 
     private func reclaim(_ dead: [(volume: Volume, space: DeadSpace)], through io: any BlockIO) {
-        epochs.quiesce()
         do throws(TrackStoreError) {
             // Entries that are still pending must not reach the index after their rows were
-            // removed.
+            // removed; and a sweep looks at what is in the index only.
             try index.commit(through: io)
             for (volume, space) in dead { try reclaim(space, of: volume, through: io) }
         } catch {
             tell(.storageFailed(place: error.place, errno: error.errno))
         }
         for (volume, space) in dead { volume.log.forget(space.segments) }
+    }
+
+    /// What a sweep could not do is owed still, and done at the next start or when another point goes.
+    private func sweep(_ volume: Volume, through io: any BlockIO) {
+        let sweep = Sweep(volume: volume, catalogue: catalogue, io: io)
+        do throws(TrackStoreError) {
+            let empty = try sweep.run { work.withLock { $0.isStopping } }
+            add(volume, DeadSpace(segments: empty))
+        } catch {
+            tell(.storageFailed(place: error.place, errno: error.errno))
+        }
+        volume.noteUsage(tell)
     }
 
     private func reclaim(
@@ -115,7 +141,9 @@ final class Reclaimer: Sendable {
             let from = max(segment.deadBlocks, 1)
             try removeRows(of: segment, volume, from..<segment.usedBlocks, through: io)
             try catalogue.write { (transaction) throws(TrackStoreError) in
-                try transaction.delete(.segments, Key.segment(volume.number, segment.number))
+                let key = Key.segment(volume.number, segment.number)
+                try transaction.delete(.segments, key)
+                try transaction.delete(.punched, key)
             }
             try Files.remove(segment.file.path)
         }
@@ -127,10 +155,13 @@ final class Reclaimer: Sendable {
             if failure != 0, failure != EOPNOTSUPP {
                 throw .system(failure, "give saved content's space back", segment.file.path)
             }
+            volume.log.noteReclaimed(to, of: segment.number)
         }
     }
 
-    /// Reads the batches' headers to know which rows stand for them.
+    /// Reads the batches' headers to know which rows stand for them. Where there is none, somebody was
+    /// here before and stopped half-way, or the block is damaged: the next header is looked for. What a
+    /// host wrote is never taken for one.
     private func removeRows(
         of segment: SaveSegment, _ volume: Volume, _ range: Range<Int>, through io: any BlockIO
     ) throws(TrackStoreError) {
@@ -148,7 +179,13 @@ final class Reclaimer: Sendable {
                 let batch = SegmentCodec.decode(
                     volume: volume.number, segment: segment.number, number: nil,
                     nonce: segment.nonce, place: place, from: memory.start)
-            else { break }
+            else {
+                let data = lseek(segment.file.descriptor, place * Geometry.block, linux_seek_data)
+                place =
+                    data < 0 && errno == ENXIO
+                    ? range.upperBound : max(place + 1, data / Geometry.block)
+                continue
+            }
             keys += batch.entries.map { Key.saved(volume.number, $0) }
             place += batch.blocks
             if keys.count >= Self.group { try remove(&keys) }

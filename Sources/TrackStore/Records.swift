@@ -174,6 +174,7 @@ struct TailRecord: Record {
 /// What is known of a segment without reading it.
 struct SegmentRecord: Record {
     var usedBlocks: UInt32
+    /// Of the front that nobody needs, what has been given back.
     var deadBlocks: UInt32
     var marks: [SequenceMark]
 
@@ -214,32 +215,48 @@ struct SequenceMark: Equatable {
     var sequence: UInt64
 }
 
-/// The value of a saved entry: masks, then a checksum a block with data. The rest of it is its key.
+/// The value of a saved entry: masks, then a checksum a block with a place. The rest of it is its key.
+///
+/// The mask of punched blocks, and 0 2, come between them only where there are any: no row without is as
+/// long, so both kinds can be told apart, and those without are as they always were.
 struct SavedRecord: Record {
     var mask: UInt16
     var zeroMask: UInt16
     var checksums = InlineArray<16, UInt32>(repeating: 0)
+    var punched: UInt16 = 0
 
     init(_ entry: SavedEntry) {
         mask = entry.mask
         zeroMask = entry.zeroMask
+        punched = entry.punched
         checksums = entry.checksums
     }
 
     var bytes: [UInt8] {
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(4 + 4 * 16)
+        bytes.reserveCapacity(8 + 4 * 16)
         bytes.put(mask)
         bytes.put(zeroMask)
-        for index in 0..<(mask & ~zeroMask).nonzeroBitCount { bytes.put(checksums[index]) }
+        if punched != 0 {
+            bytes.put(punched)
+            bytes.put(UInt16(0))
+        }
+        for index in 0..<(mask & ~zeroMask | punched).nonzeroBitCount {
+            bytes.put(checksums[index])
+        }
         return bytes
     }
 
     init?(_ reader: inout ByteReader) {
         mask = reader.take(UInt16.self)
         zeroMask = reader.take(UInt16.self)
-        let count = (mask & ~zeroMask).nonzeroBitCount
-        guard reader.remaining == 4 * count, zeroMask & ~mask == 0 else { return nil }
+        if reader.remaining != 4 * (mask & ~zeroMask).nonzeroBitCount {
+            punched = reader.take(UInt16.self)
+            guard punched != 0, reader.take(UInt16.self) == 0 else { return nil }
+        }
+        let count = (mask & ~zeroMask | punched).nonzeroBitCount
+        guard reader.remaining == 4 * count, zeroMask & ~mask == 0, punched & mask == 0
+        else { return nil }
         for index in 0..<count { checksums[index] = reader.take(UInt32.self) }
     }
 }
@@ -253,14 +270,14 @@ extension SavedEntry {
         self.init(
             track: track, sequence: key.take(UInt64.self), segment: key.take(UInt32.self),
             block: key.take(UInt32.self), mask: record.mask, zeroMask: record.zeroMask,
-            checksums: record.checksums)
+            checksums: record.checksums, punched: record.punched)
     }
 
     /// The entry of a row.
     init(_ key: SavedKey, _ record: SavedRecord) {
         self.init(
             track: key.track, sequence: key.sequence, segment: key.segment, block: key.block,
-            mask: record.mask, zeroMask: record.zeroMask, checksums: record.checksums)
+            mask: record.mask, zeroMask: record.zeroMask, checksums: record.checksums, punched: record.punched)
     }
 }
 

@@ -138,8 +138,6 @@ extension StoreParts {
         of points: [(volume: Volume, point: Point)],
         _ transaction: borrowing Catalogue.Transaction
     ) throws(TrackStoreError) {
-        for (volume, point) in points {
-            try transaction.delete(.points, Key.point(volume.number, point.sequence))
-        }
+        for (volume, point) in points { try deleteRow(of: point, volume, transaction) }
     }
 }

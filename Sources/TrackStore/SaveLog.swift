@@ -68,8 +68,7 @@ final class SaveLog: Sendable {
     func liveBlocks(from sequence: UInt64) -> Int {
         state.withLock { state in
             state.segments.reduce(0) { sum, segment in
-                sum + segment.usedBlocks
-                    - max(segment.deadFront(before: sequence), segment.deadBlocks)
+                sum + segment.liveBlocks(from: segment.deadFront(before: sequence))
             }
         }
     }
@@ -317,10 +316,11 @@ extension SaveLog {
                     continue
                 }
                 if front > segment.deadBlocks {
-                    live.subtract(front - segment.deadBlocks, ordering: .acquiringAndReleasing)
+                    live.subtract(
+                        segment.liveBlocks - segment.liveBlocks(from: front),
+                        ordering: .acquiringAndReleasing)
                     dead.fronts.append((segment, max(segment.deadBlocks, 1), front))
                     segment.deadBlocks = front
-                    state.changed.insert(segment.number)
                 }
                 kept.append(segment)
             }
@@ -330,6 +330,53 @@ extension SaveLog {
                 state.spare = nil
             }
             return dead
+        }
+    }
+
+    /// The front of a segment has been given back.
+    func noteReclaimed(_ front: Int, of number: UInt32) {
+        state.withLock { state in
+            guard let index = state.segments.firstIndex(where: { $0.number == number }) else {
+                return
+            }
+            state.segments[index].reclaimedBlocks = front
+            state.changed.insert(number)
+        }
+    }
+
+    /// Takes segments out of the log in which nothing is left that anybody needs: they count no more
+    /// from now on, and the reclaimer gives their space back.
+    func release(where isEmpty: (SaveSegment) -> Bool) -> [SaveSegment] {
+        state.withLock { state in
+            let empty = state.segments.filter(isEmpty)
+            for segment in empty {
+                live.subtract(segment.liveBlocks, ordering: .acquiringAndReleasing)
+                state.changed.remove(segment.number)
+            }
+            state.segments.removeAll(where: isEmpty)
+            return empty
+        }
+    }
+
+    /// The highest number of a segment in the log; 0 without any. All entries to come are put there, or
+    /// in later ones.
+    var newestSegment: UInt32 { state.withLock { $0.segments.last?.number ?? 0 } }
+
+    /// What has been punched out of a segment; nil where it is not in the log any more.
+    func punched(in number: UInt32) -> PunchedBlocks? {
+        state.withLock { $0.segments.first { $0.number == number }?.punched }
+    }
+
+    /// More has been punched out of a segment, durably: it counts no more from now on.
+    func setPunched(_ punched: PunchedBlocks, in number: UInt32) {
+        state.withLock { state in
+            guard let index = state.segments.firstIndex(where: { $0.number == number }) else {
+                return
+            }
+            let before = state.segments[index].liveBlocks
+            state.segments[index].punched = punched
+            live.subtract(
+                before - state.segments[index].liveBlocks, ordering: .acquiringAndReleasing)
         }
     }
 

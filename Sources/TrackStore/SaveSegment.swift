@@ -12,17 +12,28 @@ struct SaveSegment {
     var usedBlocks: Int
     /// Blocks at the front that no point needs any more; 0 or more than the header.
     var deadBlocks = 0
+    /// How much of them has been given back, rows and all: what is recorded, so that the next start
+    /// does the rest.
+    var reclaimedBlocks = 0
+    /// Blocks between needed ones that have been punched out; some may lie in the dead front.
+    var punched = PunchedBlocks()
     var batches: UInt64 = 0
     /// Where the newest sequence so far rises. Batches come nearly in order of sequence; a late one
     /// counts as what came before it, so a front is called dead only if all of it is.
     var marks: [SequenceMark] = []
 
-    var liveBlocks: Int { usedBlocks - deadBlocks }
+    var liveBlocks: Int { liveBlocks(from: deadBlocks) }
+
+    /// Blocks from `front` on, which may lie in the dead front, without what has been punched out.
+    func liveBlocks(from front: Int) -> Int {
+        let first = max(front, deadBlocks)
+        return usedBlocks - first - punched.count(from: first)
+    }
     var newestSequence: UInt64 { marks.last?.sequence ?? 0 }
 
     var record: SegmentRecord {
         SegmentRecord(
-            usedBlocks: UInt32(usedBlocks), deadBlocks: UInt32(deadBlocks), marks: marks)
+            usedBlocks: UInt32(usedBlocks), deadBlocks: UInt32(reclaimedBlocks), marks: marks)
     }
 
     mutating func mark(_ sequence: UInt64, at block: Int) {

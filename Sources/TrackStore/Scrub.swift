@@ -136,7 +136,9 @@ public struct StorageScrub {
         var start = Key.volume(volume)
         var ofTrack: [SavedEntry] = []
         while true {
-            let rows = try entries(of: volume, from: start)
+            let rows = try catalogue.read { (transaction) throws(TrackStoreError) in
+                try transaction.entries(of: volume, from: start, limit: Self.group)
+            }
             for entry in rows {
                 if ofTrack.last.map({ $0.track != entry.track }) ?? false { ofTrack = [] }
                 try read(entry, after: ofTrack, volume, into: &report)
@@ -144,29 +146,6 @@ public struct StorageScrub {
             }
             guard rows.count == Self.group, let last = rows.last else { return }
             start = Key.saved(volume, last) + [0]
-        }
-    }
-
-    private func entries(
-        of volume: UInt16, from start: [UInt8]
-    ) throws(TrackStoreError) -> [SavedEntry] {
-        try catalogue.read { (transaction) throws(TrackStoreError) in
-            var found: [SavedEntry] = []
-            var failure: TrackStoreError?
-            start.withUnsafeBytes { start in
-                do throws(TrackStoreError) {
-                    try transaction.scan(.saved, from: start) {
-                        (key, value) throws(TrackStoreError) in
-                        var reader = KeyReader(key)
-                        let key = SavedKey(&reader)
-                        guard key.volume == volume, found.count < Self.group else { return false }
-                        found.append(SavedEntry(key, try SavedRecord(row: value, directory)))
-                        return true
-                    }
-                } catch { failure = error }
-            }
-            if let failure { throw failure }
-            return found
         }
     }
 
@@ -208,5 +187,29 @@ public struct StorageScrub {
         try catalogue.read { (transaction) throws(TrackStoreError) in
             try transaction.get(.saved, Key.saved(volume, entry)) != nil
         }
+    }
+}
+
+extension Catalogue.Transaction {
+    /// The entries of a volume in the order of their keys, from the first at or after `start`.
+    func entries(
+        of volume: UInt16, from start: [UInt8], limit: Int
+    ) throws(TrackStoreError) -> [SavedEntry] {
+        var found: [SavedEntry] = []
+        var failure: TrackStoreError?
+        start.withUnsafeBytes { start in
+            do throws(TrackStoreError) {
+                try scan(.saved, from: start) { (key, value) throws(TrackStoreError) in
+                    var reader = KeyReader(key)
+                    let key = SavedKey(&reader)
+                    guard key.volume == volume, found.count < limit else { return false }
+                    let record = try SavedRecord(row: value, Volume.name(volume))
+                    found.append(SavedEntry(key, record))
+                    return true
+                }
+            } catch { failure = error }
+        }
+        if let failure { throw failure }
+        return found
     }
 }

@@ -123,7 +123,8 @@ extension TrackStore {
                     let key = Key.volume(volume.number)
                     try transaction.delete(.volumes, key)
                     try transaction.delete(.tails, key)
-                    for table in [Catalogue.Table.segments, .saved, .damages, .pending] {
+                    try transaction.delete(.sweeps, key)
+                    for table in [Catalogue.Table.segments, .punched, .saved, .damages, .pending] {
                         _ = try transaction.deleteAll(table, prefix: key)
                     }
                     try transaction.put(.meta, Key.removed(volume.name), [])

@@ -7,6 +7,7 @@ import nbd
 
 from clients import random_bytes
 from harness import Host, SiteCase, export_names
+from waiting import wait_until
 
 MIB = 1 << 20
 
@@ -199,6 +200,46 @@ class Hosts(SiteCase):
                        "../box1:0100", "x" * 3000):
             with self.assertRaises(nbd.Error, msg=export):
                 Host(self.site.worker.nbd_port, export)
+
+
+
+class Space(SiteCase):
+    def test_a_backup_between_others_gives_back_what_only_it_needed_and_they_stay_exact(self):
+        """Two sessions have the same H1, so one's backups lie between the other's."""
+        name, (h1,), (r1,) = self.site.session("keeper")
+        other = self.site.name("other")
+        self.scheduler.done(
+            "CreateSession", session=other, parameters={"type": "SafeguardedCopy"})
+        self.scheduler.done(
+            "AddCopySets", session=other, parameters={"copySets": [{"H1": h1}]})
+        contents = {}
+        with self.site.host(h1) as host:
+            for session in (name, other, name):
+                host.write(random_bytes(host.size), fua=True)
+                backup = self.site.backup(session)
+                contents[session, backup] = host.read()
+            host.write(random_bytes(host.size), fua=True)
+        used = self.site.storage()[h1]["safeguardedUsedBytes"]
+        between = next(backup for session, backup in contents if session == other)
+        del contents[other, between]
+        self.scheduler.done("ExpireBackup", session=other, parameters={"backupId": between})
+        # The newest has its own copy of the volume, the oldest too; a third was for the one between.
+        wait_until(
+            lambda: self.site.storage()[h1]["safeguardedUsedBytes"] <= used - 4 * MIB, 20,
+            "the space is given back")
+        for again in (False, True):
+            if again:
+                self.site.worker.restart()
+            self.assertLessEqual(
+                self.site.storage()[h1]["safeguardedUsedBytes"], used - 4 * MIB)
+            for (session, backup), content in contents.items():
+                with self.site.host(f"{session}/{backup}/{h1}") as host:
+                    self.assertEqual(content, host.read())
+        for (session, backup), content in contents.items():
+            self.scheduler.done("Recover", session=session, parameters={"backupId": backup})
+            with self.site.host(r1) as host:
+                self.assertEqual(content, host.read())
+            self.scheduler.done("TerminateH1R1", session=session)
 
 
 if __name__ == "__main__":

@@ -217,10 +217,10 @@ final class ModelRun {
         let volumes = numbers.chance(50) ? names : [someName()]
         let tags = Set(volumes.flatMap { model.volumes[$0]?.points.map(\.tag) ?? [] }).sorted()
         guard !tags.isEmpty else { return "nothing" }
-        // Mostly a backup and every earlier one; now and then one out of the middle.
+        // Mostly a backup and every earlier one; or one out of the middle.
         let last = numbers.below(tags.count)
         let ordered = tags.sorted { (Int($0.dropFirst(2)) ?? 0) < (Int($1.dropFirst(2)) ?? 0) }
-        let gone = numbers.chance(80) ? Array(ordered[...last]) : [ordered[last]]
+        let gone = numbers.chance(60) ? Array(ordered[...last]) : [ordered[last]]
         do throws(TrackStoreError) {
             try store.dropPoints(tags: gone, volumes: volumes)
         } catch {
