@@ -14,7 +14,8 @@ extension TrackStore {
         let slot = parts.epochs.register()
         defer { parts.epochs.unregister(slot) }
         let reader = IndexReader(catalogue: catalogue, index: parts.index)
-        let resolver = Resolver(stamps: parts.stamps, index: reader, io: PlainIO())
+        let resolver = Resolver(
+            stamps: parts.stamps, index: reader, io: parts.makeControlIO())
         let memory = AlignedMemory(count: 64 * Geometry.block)
         var rest = try volumes(ids)[...]
         while !rest.isEmpty {

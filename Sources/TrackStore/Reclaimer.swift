@@ -12,8 +12,10 @@ import TrackBitmap
 /// between; and then it is a row that no look-up reaches, since every look-up starts at a live
 /// point. What lies between needed content is looked for by a `Sweep`, once points have gone.
 final class Reclaimer: Sendable {
+    private typealias Dead = (volume: Volume, space: DeadSpace)
+
     private struct Work {
-        var dead: [(volume: Volume, space: DeadSpace)] = []
+        var dead: [Dead] = []
         var isBusy = false
         var isStopping = false
         /// Volumes whose log will soon need another segment.
@@ -33,6 +35,8 @@ final class Reclaimer: Sendable {
 
     /// Rows that one transaction removes, so that others need not wait long for theirs.
     private static let group = 4096
+    /// Milliseconds after which what has failed is tried again.
+    private static let pause = 1000
 
     init(
         catalogue: Catalogue, index: SavedIndex, epochs: Epochs, makeIO: @escaping BlockIOFactory,
@@ -85,23 +89,19 @@ final class Reclaimer: Sendable {
     /// The reclaimer's thread.
     func run() {
         let io = makeIO()
-        while true {
-            let next = work.withLock(waitingWhile: { work in
-                work.isEmpty && !work.isStopping
-            }) { work -> Work? in
-                guard !work.isStopping else { return nil }
-                let taken = work
-                work = Work()
-                work.isBusy = true
-                return taken
-            }
-            guard let next else { return }
+        var failed: [Dead] = []
+        while let next = waitForWork(failed.isEmpty ? .max : Self.pause) {
             for volume in next.wanting where !volume.isDeleted.load(ordering: .acquiring) {
-                volume.log.makeSpare(through: io)
+                do throws(TrackStoreError) {
+                    try volume.log.makeSpare(through: io)
+                } catch {
+                    tell(.storageFailed(place: error.place, errno: error.errno))
+                }
             }
-            if !next.dead.isEmpty || !next.sweeping.isEmpty {
+            let dead = failed + next.dead
+            if !dead.isEmpty || !next.sweeping.isEmpty {
                 epochs.quiesce()
-                reclaim(next.dead, through: io)
+                failed = reclaim(dead, through: io)
                 for volume in next.sweeping { sweep(volume, through: io) }
             }
             work.withLock { $0.isBusy = false }
@@ -109,16 +109,44 @@ final class Reclaimer: Sendable {
         }
     }
 
-    private func reclaim(_ dead: [(volume: Volume, space: DeadSpace)], through io: any BlockIO) {
+    /// What there is to do, after so many milliseconds at the latest; nil when the thread shall end.
+    private func waitForWork(_ milliseconds: Int) -> Work? {
+        let isIdle = { (work: inout Work) in work.isEmpty && !work.isStopping }
+        if milliseconds == .max {
+            work.withLock(waitingWhile: isIdle, { _ in })
+        } else {
+            _ = work.withLock(waitingWhile: isIdle, milliseconds: milliseconds, { _ in })
+        }
+        return work.withLock { work in
+            guard !work.isStopping else { return nil }
+            let taken = work
+            work = Work()
+            work.isBusy = true
+            return taken
+        }
+    }
+
+    /// Gives what could not be given back, to be tried again.
+    private func reclaim(_ dead: [Dead], through io: any BlockIO) -> [Dead] {
+        defer { for (volume, space) in dead { volume.log.forget(space.segments) } }
+        var failed: [Dead] = []
         do throws(TrackStoreError) {
             // Entries that are still pending must not reach the index after their rows were
             // removed; and a sweep looks at what is in the index only.
             try index.commit(through: io)
-            for (volume, space) in dead { try reclaim(space, of: volume, through: io) }
         } catch {
             tell(.storageFailed(place: error.place, errno: error.errno))
+            return dead
         }
-        for (volume, space) in dead { volume.log.forget(space.segments) }
+        for (volume, space) in dead {
+            do throws(TrackStoreError) {
+                try reclaim(space, of: volume, through: io)
+            } catch {
+                tell(.storageFailed(place: error.place, errno: error.errno))
+                failed.append((volume, space))
+            }
+        }
+        return failed
     }
 
     /// What a sweep could not do is owed still, and done at the next start or when another point goes.
@@ -175,7 +203,10 @@ final class Reclaimer: Sendable {
                     length: Geometry.block, offset: place * Geometry.block)
             ]
             io.perform(&operations)
-            guard operations[0].failure == 0,
+            guard operations[0].failure == 0 else {
+                throw .system(operations[0].failure, "read saved content", segment.file.path)
+            }
+            guard
                 let batch = SegmentCodec.decode(
                     volume: volume.number, segment: segment.number, number: nil,
                     nonce: segment.nonce, place: place, from: memory.start)

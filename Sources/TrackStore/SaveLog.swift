@@ -42,6 +42,8 @@ final class SaveLog: Sendable {
         /// The segment that comes next, if it has been made ahead of time.
         var spare: SaveSegment?
         var isMakingSpare = false
+        /// None could be made; it is tried again when the segment is needed.
+        var hasNoSpare = false
     }
 
     let volume: UInt16
@@ -190,6 +192,7 @@ final class SaveLog: Sendable {
         }
         state.segments.append(segment)
         state.newest = segment.number
+        state.hasNoSpare = false
         files.withLock { $0[segment.number] = segment.file }
         live.add(1, ordering: .acquiringAndReleasing)
     }
@@ -219,15 +222,16 @@ final class SaveLog: Sendable {
     /// True where the segment in use is half full and the next one should be made.
     var wantsSpare: Bool {
         state.withLock { state in
-            guard state.spare == nil, !state.isMakingSpare, let last = state.segments.last
+            guard state.spare == nil, !state.isMakingSpare, !state.hasNoSpare,
+                let last = state.segments.last
             else { return false }
             return last.usedBlocks * 2 > last.sizeBlocks && last.sizeBlocks >= Self.smallest
         }
     }
 
     /// Makes the next segment ahead of time, so that no host's write has to wait for it. Where that
-    /// fails it is tried again, and reported, when it is needed.
-    func makeSpare(through io: any BlockIO) {
+    /// fails it is tried again when it is needed.
+    func makeSpare(through io: any BlockIO) throws(TrackStoreError) {
         let wanted = state.withLock { state -> (number: UInt32, size: Int)? in
             guard state.spare == nil, !state.isMakingSpare, !state.segments.isEmpty
             else { return nil }
@@ -236,15 +240,24 @@ final class SaveLog: Sendable {
             return (state.nextNumber, Self.nextSize(state))
         }
         guard let wanted else { return }
-        let spare = try? SaveSegment.make(
-            number: wanted.number, volume: volume, directory: directory, sizeBlocks: wanted.size,
-            through: io)
+        let spare: SaveSegment
+        do throws(TrackStoreError) {
+            spare = try SaveSegment.make(
+                number: wanted.number, volume: volume, directory: directory,
+                sizeBlocks: wanted.size, through: io)
+        } catch {
+            state.withLock { state in
+                state.isMakingSpare = false
+                state.hasNoSpare = true
+            }
+            throw error
+        }
         state.withLock { state in
             state.isMakingSpare = false
             // One that has been overtaken is of no use.
-            if let spare, spare.number > state.newest, !state.segments.isEmpty {
+            if spare.number > state.newest, !state.segments.isEmpty {
                 state.spare = spare
-            } else if let spare {
+            } else {
                 unlink(spare.file.path)
             }
         }
