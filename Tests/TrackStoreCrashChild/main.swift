@@ -4,13 +4,46 @@ import TrackStore
 // Writes to a store until it is killed, and says what it has done: see KillTests.
 //
 //     track-crash-child <directory> <first number> <blocks>
+//     track-crash-child <directory> life       everything once: see KilledCallsTests
+//     track-crash-child <directory> threads    the same; first it says which threads the engine has,
+//                                              and waits for a line
 
 func say(_ text: String) {
     let bytes = Array((text + "\n").utf8)
     _ = Glibc.write(1, bytes, bytes.count)
 }
 
+/// The engine's threads, in the order in which they were started.
+func threads() -> [Int] {
+    guard let directory = opendir("/proc/self/task") else { return [] }
+    defer { closedir(directory) }
+    var found: [Int] = []
+    while let entry = readdir(directory) {
+        let name = withUnsafePointer(to: entry.pointee.d_name) { name in
+            name.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        if let thread = Int(name), thread != Int(getpid()) { found.append(thread) }
+    }
+    return found.sorted()
+}
+
 let arguments = CommandLine.arguments
+if arguments.count == 3, ["life", "threads"].contains(arguments[2]) {
+    do {
+        let life = try Life(arguments[1])
+        if arguments[2] == "threads" {
+            say("threads " + threads().map(String.init).joined(separator: " "))
+            _ = readLine()
+            try life.run(rest: 700_000)
+        } else {
+            try life.run(rest: 0)
+        }
+        exit(0)
+    } catch {
+        say("failed \(error)")
+        exit(1)
+    }
+}
 guard arguments.count == 4, let first = Int(arguments[2]), let blocks = Int(arguments[3]) else {
     exit(2)
 }

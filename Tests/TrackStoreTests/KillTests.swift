@@ -9,51 +9,20 @@ struct KillTests {
     private static let blocks = 512
     private static let volumes = ["0100", "0101"]
 
-    private static func childPath() -> String? {
-        let own = linkTarget("/proc/self/exe")
-        for program in [own] + CommandLine.arguments {
-            guard let slash = program.lastIndex(of: "/") else { continue }
-            let child = program[..<slash] + "/track-crash-child"
-            if access(String(child), X_OK) == 0 { return String(child) }
-        }
-        return nil
-    }
-
     /// Starts the child and kills it after so many lines of output. Gives the lines.
     private func runAndKill(_ child: String, _ directory: String, first: Int, lines: Int)
         -> [String]
     {
-        var ends: [Int32] = [0, 0]
-        guard pipe(&ends) == 0 else { return [] }
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
-        posix_spawn_file_actions_addclose(&actions, ends[0])
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        let words: [String] = [child, directory, "\(first)", "\(Self.blocks)"]
-        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
-        defer { for argument in arguments { free(argument) } }
-        var process: pid_t = 0
-        guard posix_spawn(&process, child, &actions, nil, &arguments, environ) == 0 else {
-            return []
+        guard
+            let running = try? ChildProcess([child, directory, "\(first)", "\(Self.blocks)"])
+        else { return [] }
+        var said: [String] = []
+        while let line = running.line() {
+            said.append(line)
+            if said.count == lines { kill(running.process, SIGKILL) }
         }
-        close(ends[1])
-        var text: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        var isKilled = false
-        while true {
-            let count = Glibc.read(ends[0], &buffer, buffer.count)
-            guard count > 0 else { break }
-            text += buffer[..<count]
-            if !isKilled, text.count(where: { $0 == UInt8(ascii: "\n") }) >= lines {
-                kill(process, SIGKILL)
-                isKilled = true
-            }
-        }
-        close(ends[0])
-        var status: Int32 = 0
-        waitpid(process, &status, 0)
-        return String(decoding: text, as: UTF8.self).split(separator: "\n").map(String.init)
+        _ = running.wait()
+        return said
     }
 
     private typealias Content = [[UInt64]]
@@ -78,7 +47,8 @@ struct KillTests {
         "after SIGKILL every reported backup reads exactly, and every flushed write is there"
     )
     func sigkill() throws {
-        let child = try #require(Self.childPath(), "track-crash-child is not built")
+        let child = try #require(
+            ChildProcess.built("track-crash-child"), "track-crash-child is not built")
         let scratch = Scratch()
         var current: Content = [[UInt64]](
             repeating: [UInt64](repeating: 0, count: Self.blocks), count: 2)
