@@ -277,7 +277,8 @@ extension SavedEntry {
     init(_ key: SavedKey, _ record: SavedRecord) {
         self.init(
             track: key.track, sequence: key.sequence, segment: key.segment, block: key.block,
-            mask: record.mask, zeroMask: record.zeroMask, checksums: record.checksums, punched: record.punched)
+            mask: record.mask, zeroMask: record.zeroMask, checksums: record.checksums,
+            punched: record.punched)
     }
 }
 

@@ -8,7 +8,7 @@ struct DamageTests {
     /// Three backups; track 0 is overwritten after the first and after the third, track 1 after the
     /// second.
     private func threeBackups() throws -> SmallStore {
-        let small = try SmallStore()
+        let small = try SmallStore(journal: false)
         small.channel.write(try small.device(), 0, block(1, count: 200_000))
         try small.store.backup("a/1", ["0100"])
         small.channel.write(try small.device(), 0, block(2))
@@ -65,7 +65,7 @@ struct DamageTests {
 
     @Test("only the damaged block cannot be read; the rest of its track and batch can")
     func exactlyTheBlock() throws {
-        let small = try SmallStore()
+        let small = try SmallStore(journal: false)
         let device = try small.device()
         small.channel.write(device, 0, block(1, count: 131_072))
         try small.store.backup("a/1", ["0100"])
@@ -88,13 +88,13 @@ struct DamageTests {
 
     @Test("a block that the disk does not give is damaged, its neighbours in one read are not")
     func unreadable() throws {
-        let small = try SmallStore()
+        let small = try SmallStore(journal: false)
         let bad = BadBlocks()
         small.channel.write(try small.device(), 0, block(1, count: 131_072))
         try small.store.backup("a/1", ["0100"])
         small.channel.write(try small.device(), 0, block(2, count: 131_072))
         try small.store.close()
-        var configuration = TrackStore.Configuration(directory: small.scratch.path)
+        var configuration = TrackStore.Configuration.test(small.scratch.path, journal: false)
         configuration.makeIO = { bad.io() }
         let store = try TrackStore(configuration, facts: small.facts.add)
         let channel = try HostChannel(store: store)
@@ -112,13 +112,13 @@ struct DamageTests {
 
     @Test("a block that could not be read once is not damaged")
     func passing() throws {
-        let small = try SmallStore()
+        let small = try SmallStore(journal: false)
         let bad = BadBlocks()
         small.channel.write(try small.device(), 0, block(1))
         try small.store.backup("a/1", ["0100"])
         small.channel.write(try small.device(), 0, block(2))
         try small.store.close()
-        var configuration = TrackStore.Configuration(directory: small.scratch.path)
+        var configuration = TrackStore.Configuration.test(small.scratch.path, journal: false)
         configuration.makeIO = { bad.io() }
         let store = try TrackStore(configuration, facts: small.facts.add)
         let channel = try HostChannel(store: store)
@@ -173,7 +173,7 @@ struct DamageTests {
 
     @Test("a target's own backups are damaged by what they read through it, older ones are not")
     func cascade() throws {
-        let small = try SmallStore(["0100", "0200"])
+        let small = try SmallStore(["0100", "0200"], journal: false)
         small.channel.write(try small.device(), 0, block(1, count: 131_072))
         small.channel.write(try small.device("0200"), 0, block(9, count: 131_072))
         try small.store.backup("t/1", ["0200"])
@@ -208,7 +208,7 @@ struct DamageTests {
         var checked = 0
         for seed in 1...20 {
             var numbers = SeededNumbers(seed: UInt64(seed))
-            var small = try SmallStore()
+            var small = try SmallStore(journal: false)
             for tag in 1...8 {
                 for _ in 0..<(1 + numbers.below(6)) {
                     let offset = numbers.below(64) * 4096
@@ -248,7 +248,7 @@ struct DamageTests {
 extension SmallStore {
     /// Opens the store that was closed.
     fileprivate mutating func reopen() throws {
-        store = try TrackStore(.init(directory: scratch.path), facts: facts.add)
+        store = try TrackStore(.test(scratch.path, journal: false), facts: facts.add)
         channel = try HostChannel(store: store)
     }
 }

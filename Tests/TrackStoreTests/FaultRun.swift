@@ -30,7 +30,7 @@ final class FaultRun {
     init(_ fault: FailingDisk.Fault? = nil) throws {
         disk = FailingDisk(fault)
         let disk = disk
-        var configuration = TrackStore.Configuration(directory: scratch.path)
+        var configuration = TrackStore.Configuration.test(scratch.path)
         configuration.makeIO = { disk.io() }
         store = try TrackStore(configuration, facts: facts.add)
         channel = try HostChannel(store: store)
@@ -192,7 +192,7 @@ final class FaultRun {
 
     private func reopen(healthy: Bool) throws {
         let disk = disk
-        var configuration = TrackStore.Configuration(directory: scratch.path)
+        var configuration = TrackStore.Configuration.test(scratch.path)
         if !healthy { configuration.makeIO = { disk.io() } }
         store = try TrackStore(configuration, facts: facts.add)
         channel = try HostChannel(store: store)

@@ -162,7 +162,7 @@ struct KilledCallsTests {
             life.thread == nil
             ? try liveWhole(life, programs, directory) : try liveByThread(life, programs, directory)
         let told = ToldLife(lines)
-        let store = try TrackStore(.init(directory: directory))
+        let store = try TrackStore(.test(directory))
         defer { store.abandon() }
         try told.check(store)
         if store.exportNames().contains(.volume("0100")) {

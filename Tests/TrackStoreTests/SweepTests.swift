@@ -77,7 +77,7 @@ struct SweepTests {
         var saved = 0
         for seed in 1...40 {
             var numbers = SeededNumbers(seed: UInt64(seed))
-            var small = try SmallStore(multiplier: 64)
+            var small = try SmallStore(multiplier: 64, journal: false)
             var life = try live(small, &numbers)
             while life.points.count > 1 {
                 var tags: [String] = []
@@ -108,7 +108,7 @@ struct SweepTests {
 
     @Test("the space of a point between others is given back to the file system at once")
     func holes() throws {
-        let small = try SmallStore()
+        let small = try SmallStore(journal: false)
         small.channel.write(try small.device(), 0, block(9, count: SmallStore.capacity))
         for number in 1...3 {
             try small.store.backup("a/\(number)", ["0100"])
@@ -134,7 +134,7 @@ struct SweepTests {
 
     @Test("a segment in which nothing is needed any more goes, headers and all")
     func wholeSegments() throws {
-        let small = try SmallStore(multiplier: 64)
+        let small = try SmallStore(multiplier: 64, journal: false)
         small.channel.write(try small.device(), 0, block(9, count: SmallStore.capacity))
         try small.store.backup("a/0", ["0100"])
         small.channel.write(try small.device(), 0, block(8, count: SmallStore.capacity))
@@ -157,10 +157,10 @@ struct SweepTests {
 
     @Test("a sweep that the disk refuses is made up for at the next start, and counted once")
     func refused() throws {
-        let small = try SmallStore(multiplier: 64)
+        let small = try SmallStore(multiplier: 64, journal: false)
         try small.store.close()
         let refuses = Refusals()
-        var configuration = TrackStore.Configuration(directory: small.scratch.path)
+        var configuration = TrackStore.Configuration.test(small.scratch.path, journal: false)
         configuration.makeIO = { refuses.io() }
         var numbers = SeededNumbers(seed: 7)
         var store = try TrackStore(configuration, facts: small.facts.add)
@@ -189,7 +189,7 @@ struct SweepTests {
 
     @Test("hosts write and backups are read while points between others go")
     func besideHosts() throws {
-        let small = try SmallStore(multiplier: 64)
+        let small = try SmallStore(multiplier: 64, journal: false)
         let store = small.store
         let expected = block(9, count: SmallStore.capacity)
         small.channel.write(try small.device(), 0, expected)
