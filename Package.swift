@@ -81,6 +81,10 @@ let package = Package(
         .executableTarget(
             name: "track-crash-child", dependencies: ["TrackStore"],
             path: "Tests/TrackStoreCrashChild"),
+        // Benchmarks of the engine, run by hand.
+        .executableTarget(
+            name: "engine-bench", dependencies: ["TrackStore", "CLMDB"],
+            path: "Tests/Benchmarks/Sources/engine-bench"),
         .testTarget(name: "TidyTests"),
         .testTarget(name: "CopyModelTests", dependencies: ["CopyModel"]),
         .testTarget(name: "CopyRulesTests", dependencies: ["CopyRules", "CopyModel"]),

@@ -24,8 +24,13 @@ def compile_c(source, *libraries):
     return str(output)
 
 
+class Refused(RuntimeError):
+    """The worker does not start, with what it says."""
+
+
 class Site:
-    def __init__(self, partitions=8, directory=None):
+    def __init__(self, partitions=8, directory=None, storage=()):
+        """`storage`: more lines of the storage's configuration, e.g. "journal: off"."""
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="bench.", dir=directory or self.place()))
         self.nbd, self.http = free_port(), free_port()
         broker = str(ROOT / "deploy/private-broker")
@@ -36,6 +41,7 @@ class Site:
         self.config.write_text(
             f"instance: bench\nbroker:\n  uri: {self.uri}\n  partitions: {partitions}\n"
             f"store:\n  sqlite: {self.directory}/store/s.sqlite\nstorage:\n  box1:\n    path: {self.directory}/box1\n"
+            + "".join(f"    {line}\n" for line in storage) +
             f"nbd:\n  listen: 127.0.0.1:{self.nbd}\nhttp:\n  listen: 127.0.0.1:{self.http}\n")
         self.worker = None
 
@@ -52,11 +58,14 @@ class Site:
     def start(self):
         log = open(self.directory / "worker.log", "ab")
         self.worker = subprocess.Popen([BINARY, "worker", "--config", str(self.config)], stderr=log)
-        self.until(lambda: self.get("/readyz") is not None, 60)
+        self.until(lambda: self.get("/readyz") is not None or self.worker.poll() is not None, 60)
+        if self.worker.poll() is not None:
+            raise Refused((self.directory / "worker.log").read_text()[-2000:])
 
     def stop(self):
         if self.worker:
-            self.worker.send_signal(signal.SIGTERM)
+            if self.worker.poll() is None:
+                self.worker.send_signal(signal.SIGTERM)
             self.worker.wait(60)
             self.worker = None
 

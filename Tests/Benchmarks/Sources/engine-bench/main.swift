@@ -1,10 +1,14 @@
 import Glibc
 import TrackStore
 
-// Measures the engine by itself: host writes on one channel, and instants over many volumes.
+// Measures the engine by itself.
 //
-//     engine-bench [--directory D] [--mebibytes N] [--runs N] [--pause seconds]
-//                  [--part writes|instants|all]
+//     engine-bench [--directory D] [--mebibytes N] [--runs N] [--pause seconds] [--entries N]
+//                  [--part writes|instants|all|copies|fill-index|open-index]
+//
+// writes and instants: host writes on one channel, and instants over many volumes; `all` is both.
+// copies: does what lines on standard input ask for, see CopyBench; for scripts that let peers take turns.
+// fill-index, open-index: see IndexBench.
 
 struct Options {
     var directory = "engine-bench.data"
@@ -12,6 +16,7 @@ struct Options {
     var runs = 3
     var part = "all"
     var pause = 5
+    var entries = 10_000_000
 
     init(_ arguments: [String]) {
         var rest = arguments.dropFirst()
@@ -22,6 +27,7 @@ struct Options {
             case "--runs": runs = Int(value) ?? runs
             case "--part": part = value
             case "--pause": pause = Int(value) ?? pause
+            case "--entries": entries = Int(value) ?? entries
             default: print("unknown option \(name)")
             }
         }
@@ -170,8 +176,14 @@ func measureInstants(_ options: Options) throws {
 
 let options = Options(CommandLine.arguments)
 do {
-    if options.part != "instants" { try measureWrites(options) }
-    if options.part != "writes" { try measureInstants(options) }
+    switch options.part {
+    case "copies": try CopyBench(options).run()
+    case "fill-index": try IndexBench(options).fill()
+    case "open-index": try IndexBench(options).open()
+    default:
+        if options.part != "instants" { try measureWrites(options) }
+        if options.part != "writes" { try measureInstants(options) }
+    }
 } catch {
     print("failed: \(error)")
     exit(1)
