@@ -32,6 +32,7 @@ final class Life {
 
     private static func configuration(_ directory: String) -> TrackStore.Configuration {
         var configuration = TrackStore.Configuration(directory: directory)
+        configuration.journalCapacity = journalCapacity
         // Every write is a call of its own.
         configuration.avoidsRing = true
         return configuration

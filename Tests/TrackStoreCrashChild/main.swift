@@ -27,6 +27,10 @@ func threads() -> [Int] {
     return found.sorted()
 }
 
+/// A small write journal, or none where the environment says STILLPOINT_JOURNAL=off.
+let journalCapacity =
+    getenv("STILLPOINT_JOURNAL").map { String(cString: $0) } == "off" ? 0 : 8 << 20
+
 let arguments = CommandLine.arguments
 if arguments.count == 3, ["life", "threads"].contains(arguments[2]) {
     do {
@@ -48,7 +52,9 @@ guard arguments.count == 4, let first = Int(arguments[2]), let blocks = Int(argu
     exit(2)
 }
 do {
-    let store = try TrackStore(.init(directory: arguments[1]))
+    var configuration = TrackStore.Configuration(directory: arguments[1])
+    configuration.journalCapacity = journalCapacity
+    let store = try TrackStore(configuration)
     let names = ["0100", "0101"]
     try store.createVolumes(
         names.map { NewVolume(id: $0, capacity: UInt64(blocks * 4096), multiplier: 1000) })
