@@ -39,6 +39,7 @@ final class DestageLane {
     private let zeroes = AlignedMemory(count: Geometry.track)
     private var operations: [BlockOperation] = []
     private var found: [SavedEntry] = []
+    private var durable = WriteJournal.Position(segment: 0, block: 0)
 
     /// Bytes of the journal that are read at once, where the segments are not smaller.
     private static let run = 4 << 20
@@ -54,10 +55,12 @@ final class DestageLane {
                 segmentBlocks * Geometry.block))
     }
 
-    /// Destages the next batches of a segment, up to `end`. Gives the place behind them.
+    /// Destages the next batches of a segment, up to `end`; the journal is durable up to `durable`, or
+    /// further. Gives the place behind them.
     func destage(
-        _ segment: JournalSegment, through end: Int
+        _ segment: JournalSegment, through end: Int, durable: WriteJournal.Position
     ) throws(TrackStoreError) -> Int {
+        self.durable = durable
         let first = segment.destagedBlocks
         let count = min(end - first, memory.count / Geometry.block)
         var reads = [
@@ -125,7 +128,9 @@ final class DestageLane {
         _ item: Item, to works: inout [UInt32: Work], _ volume: Volume
     ) throws(TrackStoreError) {
         let entry = item.entry
-        let mask = volume.journaled.latest(of: entry) & volume.blocks(ofTrack: entry.track)
+        let mask =
+            volume.journaled.latest(of: entry, durable: durable)
+            & volume.blocks(ofTrack: entry.track)
         guard mask != 0 else { return }
         var work = works[entry.track] ?? Work(track: entry.track)
         work.mask |= mask

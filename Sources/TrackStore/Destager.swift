@@ -14,7 +14,7 @@ import Synchronization
 final class Destager: Sendable {
     private enum Step {
         case sync(WriteJournal.Position)
-        case destage(JournalSegment, through: Int)
+        case destage(JournalSegment, through: Int, durable: WriteJournal.Position)
         case retire(JournalSegment)
         case make(number: UInt32)
     }
@@ -96,7 +96,9 @@ final class Destager: Sendable {
         let durable =
             state.durable.segment == first.number
             ? state.durable.block : state.durable.segment > first.number ? first.usedBlocks : 1
-        if isDue, first.destagedBlocks < durable { return .destage(first, through: durable) }
+        if isDue, first.destagedBlocks < durable {
+            return .destage(first, through: durable, durable: state.durable)
+        }
         if isDue || isClosed, first.isDestaged {
             state.segments[0].isClosed = true
             return .retire(state.segments[0])
@@ -119,8 +121,8 @@ final class Destager: Sendable {
         switch step {
         case .sync(let end):
             try journal.sync(through: end, by: io)
-        case .destage(let segment, let end):
-            let place = try lane.destage(segment, through: end)
+        case .destage(let segment, let end, let durable):
+            let place = try lane.destage(segment, through: end, durable: durable)
             journal.state.withLock { state in
                 state.destageFailure = nil
                 guard state.segments.first?.number == segment.number else { return }

@@ -75,15 +75,18 @@ final class JournaledTracks: Sendable {
         }
     }
 
-    /// The blocks of an entry over which nothing has been written after the same point: what comes later
-    /// need be destaged only.
-    func latest(of entry: SavedEntry) -> UInt16 {
+    /// The blocks of an entry over which nothing durable has been written after the same point: of those
+    /// that have been, only what comes later need be destaged. What is not durable may be lost, and
+    /// must not stand for what has been answered.
+    func latest(of entry: SavedEntry, durable end: WriteJournal.Position) -> UInt16 {
         records.withLock { records in
             var mask = entry.mask
             for record in records[entry.track, default: []].reversed() {
                 let other = record.entry
                 if other.segment == entry.segment, other.block == entry.block { break }
-                if other.sequence == entry.sequence { mask &= ~other.mask }
+                let place = WriteJournal.Position(
+                    segment: other.segment, block: Int(other.block) + other.dataBlocks)
+                if other.sequence == entry.sequence, place <= end { mask &= ~other.mask }
             }
             return mask
         }

@@ -15,6 +15,8 @@ final class ChildProcess {
 
     /// Starts a program by its path. Its errors are not shown.
     init(_ words: [String]) throws {
+        // It may be gone when it is told something.
+        signal(SIGPIPE, SIG_IGN)
         (process, input, output) = try Self.starting.withLock { _ in try Self.start(words) }
     }
 

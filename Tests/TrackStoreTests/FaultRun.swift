@@ -87,6 +87,8 @@ final class FaultRun {
     private func checkTold() throws {
         guard let hit = disk.firstHit, let fault = disk.fault, !hit.isMadeGood, seen.isEmpty
         else { return }
+        // What cannot be read is read again, block by block.
+        if hit.kind == .read, !fault.goesOn { return }
         let names = hit.path.split(separator: "/")
         let volume = names.lastIndex { $0 == "volumes" || $0 == "saves" }.map { names[$0 + 1] }
         let isTold = facts.all.contains { fact in
