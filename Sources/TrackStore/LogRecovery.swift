@@ -138,7 +138,8 @@ final class Window {
     static let bytes = 4 << 20
     let io: any BlockIO
     private let memory: AlignedMemory
-    private var file: Int32 = -1
+    /// Held open: another file must not get its descriptor while its content is in memory.
+    private var file: OpenFile?
     private var range = 0..<0
 
     init(_ memory: AlignedMemory, _ io: any BlockIO) {
@@ -155,7 +156,7 @@ final class Window {
         of open: OpenFile, from first: Int, count: Int
     ) throws(TrackStoreError) -> UnsafeRawPointer? {
         guard count * Geometry.block <= Window.bytes else { return nil }
-        if file != open.descriptor || first < range.lowerBound || first + count > range.upperBound {
+        if file !== open || first < range.lowerBound || first + count > range.upperBound {
             let length = try Files.length(open)
             let end = min(length / Geometry.block, first + Window.bytes / Geometry.block)
             guard first + count <= end else { return nil }
@@ -167,7 +168,7 @@ final class Window {
             io.perform(&operations)
             let failure = operations[0].failure
             guard failure == 0 else { throw .system(failure, "read saved content", open.path) }
-            file = open.descriptor
+            file = open
             range = first..<end
         }
         return UnsafeRawPointer(memory.start + (first - range.lowerBound) * Geometry.block)
