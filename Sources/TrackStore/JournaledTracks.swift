@@ -10,6 +10,9 @@ struct JournalRecord {
     var entry: SavedEntry
     /// The journal segment's descriptor: it stays open as long as the store does.
     var file: Int32
+    /// It could not be written, but a start may find it all the same: nobody reads it, and nobody writes
+    /// past it.
+    var hasFailed = false
 }
 
 /// What of a volume lies in the write journal, for everybody who reads the volume.
@@ -27,10 +30,11 @@ final class JournaledTracks: Sendable {
     var isEmpty: Bool { count.load(ordering: .sequentiallyConsistent) == 0 }
 
     /// Enters what has been appended to the journal, in its order.
-    func insert(_ entries: [SavedEntry], file: Int32) {
+    func insert(_ entries: [SavedEntry], file: Int32, hasFailed: Bool = false) {
         records.withLock { records in
             for entry in entries {
-                records[entry.track, default: []].append(JournalRecord(entry: entry, file: file))
+                records[entry.track, default: []].append(
+                    JournalRecord(entry: entry, file: file, hasFailed: hasFailed))
             }
         }
         count.add(entries.count, ordering: .sequentiallyConsistent)
@@ -57,7 +61,8 @@ final class JournaledTracks: Sendable {
         found.removeAll(keepingCapacity: true)
         guard !isEmpty else { return }
         records.withLock { records in
-            for record in records[track, default: []].reversed() where record.entry.sequence < end {
+            for record in records[track, default: []].reversed()
+            where record.entry.sequence < end && !record.hasFailed {
                 found.append(record)
             }
         }

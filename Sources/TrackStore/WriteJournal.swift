@@ -115,7 +115,8 @@ final class WriteJournal: Sendable {
             if !isWritten, void(segment, memory, through: io) {
                 throw .system(operations[0].failure, "write to the journal", directory)
             }
-            volume.journaled.insert(entries, file: segment.file.descriptor)
+            volume.journaled.insert(
+                entries, file: segment.file.descriptor, hasFailed: !isWritten)
             let now = monotonicMilliseconds()
             if segment.isDestaged { state.segments[number].since = now }
             state.segments[number].usedBlocks += blocks
