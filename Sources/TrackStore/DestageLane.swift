@@ -160,13 +160,9 @@ extension DestageLane {
     ) throws(TrackStoreError) {
         // After a failed sync an entry may be found that is not durable.
         try volume.log.checkUsable()
-        let blocks = try decide(&works, sequence, volume)
-        guard blocks > 0 else { return }
-        if try parts.makeRoom(on: volume, blocks: blocks + 1) {
-            _ = try decide(&works, sequence, volume)
-        }
+        guard try decide(&works, sequence, volume) > 0 else { return }
         do throws(TrackStoreError) {
-            try append(works.filter { $0.need != 0 }, sequence, of: volume)
+            try saveInSteps(&works, sequence, of: volume)
         } catch {
             // What has been appended counts when it is tried again, so it must be durable by then.
             try saver.settle(volume)
@@ -175,23 +171,44 @@ extension DestageLane {
         try saver.settle(volume)
     }
 
-    private func append(
-        _ needing: [Work], _ sequence: UInt64, of volume: Volume
+    /// In steps of a twentieth of the safeguarded capacity at most, or a track, so that whoever watches how
+    /// full it is hears of each level before points roll off.
+    private func saveInSteps(
+        _ works: inout [Work], _ sequence: UInt64, of volume: Volume
     ) throws(TrackStoreError) {
         let file = try volume.file()
+        let twentieth = volume.safeguardedCapacity / UInt64(20 * Geometry.block)
+        let most = Int(min(UInt64(Wave.mostBlocks), max(twentieth, 16)))
         var first = 0
-        while first < needing.count {
-            var end = first
-            var count = 0
-            while end < needing.count, end - first < Wave.mostTracks,
-                count + needing[end].need.nonzeroBitCount <= Wave.mostBlocks
-            {
-                count += needing[end].need.nonzeroBitCount
-                end += 1
+        while first < works.count {
+            var step = Self.step(works[first...], most)
+            if step.blocks > 0, try parts.makeRoom(on: volume, blocks: step.blocks + 1) {
+                // There may be less to save for.
+                _ = try decide(&works, sequence, volume)
+                step = Self.step(works[first...], most)
             }
-            try append(needing[first..<end], sequence, of: volume, file)
-            first = end
+            if step.blocks > 0 {
+                try append(works[first..<step.end], sequence, of: volume, file)
+            }
+            first = step.end
         }
+    }
+
+    /// The tracks that are saved together, and how many blocks of theirs.
+    private static func step(
+        _ works: ArraySlice<Work>, _ most: Int
+    ) -> (end: Int, blocks: Int) {
+        var (end, tracks, blocks) = (works.startIndex, 0, 0)
+        while end < works.endIndex {
+            let need = works[end].need.nonzeroBitCount
+            if need > 0 {
+                guard tracks == 0 || blocks + need <= most, tracks < Wave.mostTracks else { break }
+                tracks += 1
+                blocks += need
+            }
+            end += 1
+        }
+        return (end, blocks)
     }
 
     /// Which blocks must be saved; how many that are.
@@ -239,7 +256,7 @@ extension DestageLane {
     ) throws(TrackStoreError) {
         operations.removeAll(keepingCapacity: true)
         var place = saver.firstBlock
-        for work in works {
+        for work in works where work.need != 0 {
             var bit = 0
             while let run = work.need.run(from: bit) {
                 bit = run.upperBound
@@ -257,7 +274,7 @@ extension DestageLane {
         }
         saver.begin()
         place = saver.firstBlock
-        for work in works {
+        for work in works where work.need != 0 {
             saver.add(track: work.track, mask: work.need, sequence: sequence, at: place)
             place += work.need.nonzeroBitCount * Geometry.block
         }

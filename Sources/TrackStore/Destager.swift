@@ -24,7 +24,7 @@ final class Destager: Sendable {
 
     /// Milliseconds without a write after which it begins, and after which anything is old.
     private static let quiet: Int64 = 250
-    private static let old: Int64 = 5_000
+    private static let old: Int64 = 1_000
     /// Milliseconds until it tries again.
     private static let rest = 1_000
 

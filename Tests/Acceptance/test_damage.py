@@ -41,9 +41,18 @@ class Damage(SiteCase):
                 if number % 2:
                     host.write(random_bytes(BLOCK), fua=True)
         saves = self.site.worker.directory / "box1" / "saves" / self.h1[-4:]
+        # The write journal keeps what was written for a moment.
+        wait_until(lambda: saves.exists() and self.saved(saves, 4), 10, "both blocks are saved")
         self.segment, = sorted(saves.iterdir())
         self.spoilt = []
         self.addCleanup(lambda: [spoil(self.segment, block) for block in self.spoilt])
+
+    @staticmethod
+    def saved(saves, block):
+        """True where a block of the segment is more than zeroes."""
+        with open(next(saves.iterdir()), "rb") as file:
+            file.seek(block * BLOCK)
+            return any(file.read(BLOCK))
 
     def spoil(self, block):
         """Spoils a block until the test is over, or until it is spoilt a second time."""
