@@ -179,7 +179,9 @@ final class Destager: Sendable {
     }
 
     private func sync(_ volumes: [Volume], through io: any BlockIO) throws(TrackStoreError) {
-        if volumes.count > 64 { return try Files.syncFileSystem(journal.directory) }
+        if volumes.count > 64 {
+            return try Files.syncFileSystem(journal.directory + "/../volumes")
+        }
         for volume in volumes where !volume.isDeleted.load(ordering: .acquiring) {
             let failure = io.sync(try volume.file())
             guard failure == 0 else { throw .system(failure, "sync a volume", volume.path) }

@@ -16,7 +16,6 @@ extension WriteJournal {
     ) throws(TrackStoreError) -> UInt64 {
         let window = Window(AlignedMemory(count: Window.bytes), io)
         var segments: [JournalSegment] = []
-        var empty: [EmptyJournalFile] = []
         var newest: UInt64 = 0
         var last: UInt32 = 0
         for name in try Files.names(in: directory) {
@@ -33,43 +32,29 @@ extension WriteJournal {
             }
             var segment = JournalSegment(number: number, file: file, nonce: nonce)
             newest = max(newest, try scan(&segment, volumes, window))
-            guard segment.batches == 0 else {
-                segment.isClosed = true
-                segments.append(segment)
-                continue
-            }
-            let isFull = try Files.length(file) == segmentBlocks * Geometry.block
-            guard isFull, segments.count + empty.count < mostSegments else {
+            guard segment.batches > 0 else {
+                // Under its nonce, batches that were never whole together might be taken for successors of
+                // new ones.
                 try Files.remove(file.path)
                 continue
             }
-            empty.append(EmptyJournalFile(number: number, file: file, nonce: nonce))
+            segment.isClosed = true
+            segments.append(segment)
         }
         // A batch without an answer may be read from now on, so it must not go again.
         if let last = segments.last {
             let failure = io.sync(last.file.descriptor)
             guard failure == 0 else { throw .system(failure, "sync the journal", directory) }
         }
-        take(segments, empty, next: last + 1)
-        return newest
-    }
-
-    /// Files that come before one that holds something cannot come after it.
-    private func take(
-        _ segments: [JournalSegment], _ empty: [EmptyJournalFile], next: UInt32
-    ) {
-        let newest = segments.last?.number ?? 0
-        for file in empty where file.number < newest {
-            unlink(EmptyJournalFile.path(directory, file.number))
-        }
+        let (found, next) = (segments, last + 1)
         state.withLock { state in
-            state.segments = segments
-            state.empty = empty.filter { $0.number > newest }
+            state.segments = found
             state.nextNumber = next
-            if let last = segments.last {
+            if let last = found.last {
                 state.durable = Position(segment: last.number, block: last.usedBlocks)
             }
         }
+        return newest
     }
 
     private func scan(
@@ -91,6 +76,11 @@ extension WriteJournal {
             guard let volume = volumes[batch.volume] else { continue }
             volume.journaled.insert(batch.entries, file: segment.file.descriptor)
             segment.enter(batch.entries, of: volume)
+            // Its point may be gone; what is written from now on comes after it all the same.
+            volume.state.withLock { state in
+                guard batch.newestSequence > state.saved.sequence else { return }
+                state.saved.startOver(batch.newestSequence, asksIndex: true)
+            }
         }
     }
 }

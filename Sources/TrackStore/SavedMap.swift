@@ -68,9 +68,10 @@ struct SavedMap {
     }
 
     /// Blocks of a track have been saved, durably, with this sequence. Where a point has come
-    /// since, they say nothing about it: it needs what has been written over them.
+    /// since, they say nothing about it: it needs what has been written over them. What the journal held at
+    /// a start may come with a later sequence, that of a point that is gone.
     mutating func add(_ mask: UInt16, track: UInt32, sequence: UInt64) {
-        guard sequence == self.sequence else { return }
+        guard sequence >= self.sequence else { return }
         page(track).masks[Int(track) % Self.pageTracks] |= mask
     }
 }

@@ -116,7 +116,11 @@ extension TrackStore {
             }
             let leaving = try volumes(known)
             for volume in leaving { try checkUnused(volume) }
-            defer { giveToJournal(leaving.map(\.number)) }
+            // Who has entered one meanwhile relies on its being out of the journal.
+            defer {
+                let busy = busy.withLock { $0 }
+                giveToJournal(leaving.map(\.number).filter { !busy.contains($0) })
+            }
             try takeOutOfJournal(leaving)
             try catalogue.write { (transaction) throws(TrackStoreError) in
                 for volume in leaving {

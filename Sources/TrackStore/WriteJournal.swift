@@ -148,6 +148,7 @@ final class WriteJournal: Sendable {
     private func fail(_ state: inout State, _ failure: Int32) {
         state.failure = failure
         failed.store(true, ordering: .releasing)
+        self.state.notifyAll()
     }
 
     private func check(_ state: State) throws(TrackStoreError) {
