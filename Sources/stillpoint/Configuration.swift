@@ -25,7 +25,7 @@ struct Configuration: Sendable, Equatable {
         var name: SubjectName
         var path: String
         /// Writes that must save are answered when they are in the write journal.
-        var hasJournal = true
+        var hasJournal = false
     }
 
     /// TLS for hosts; without a certificate there is none.

@@ -58,7 +58,7 @@ def free_port():
 
 
 # Whether the storage has a write journal: on or off. In quotes, as YAML 1.1 would take them for truth values.
-JOURNAL = os.environ.get("STILLPOINT_JOURNAL", "on")
+JOURNAL = os.environ.get("STILLPOINT_JOURNAL", "off")
 
 
 def clean_environment(**more):
