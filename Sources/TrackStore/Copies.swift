@@ -76,6 +76,13 @@ extension TrackStore {
         guard !tag.isEmpty else {
             throw TrackStoreError(.invalidArgument, "a point has a tag", place: volume.name)
         }
+        if let known = plan.point(of: volume) {
+            guard known.tag == tag else {
+                throw TrackStoreError(
+                    .invalidArgument, "an instant of a volume has one tag", place: volume.name)
+            }
+            return
+        }
         guard !volume.isDeleted.load(ordering: .acquiring) else {
             throw TrackStoreError(.unknownVolume, "the volume was deleted", place: volume.name)
         }
@@ -89,7 +96,6 @@ extension TrackStore {
             throw TrackStoreError(
                 .pointExists, "the volume has a point '\(tag)' already", place: volume.name)
         }
-        if plan.point(of: volume) != nil { return }
         let point = Point(
             sequence: sequence, tag: tag, time: time, capacity: volume.capacity, settled: false)
         plan.add(point, of: volume)

@@ -83,6 +83,22 @@ struct PointTests {
         #expect(try small.store.points(of: "0100").map(\.tag) == ["a/1"])
     }
 
+    @Test("an instant gives a volume one point: two tags are refused, the same one twice is one")
+    func twoTags() throws {
+        let small = try SmallStore()
+        func take(_ tags: [String]) throws {
+            let group = InstantGroup()
+            try small.store.prepare(
+                group, tags.map { .point(volume: "0100", tag: $0) }, time: 1)
+            group.commit()
+            try small.store.settle(group)
+        }
+        #expect(code { try take(["a/1", "a/2"]) } == .invalidArgument)
+        #expect(try small.store.points(of: "0100").isEmpty)
+        try take(["a/1", "a/1"])
+        #expect(try small.store.points(of: "0100").map(\.tag) == ["a/1"])
+    }
+
     @Test(
         "a point committed but not settled is gone after a crash, and older ones are exact"
     )
