@@ -31,6 +31,30 @@ struct JournalTests {
     }
 
     @Test(
+        "what is saved after a crash under a point that is gone is not saved again under an older one"
+    )
+    func goneAfterCrash() throws {
+        var small = try protected(["0100", "0200"])
+        let before = try small.channel.readAll(small.point("a/1"))
+        #expect(small.channel.write(try small.device(), 0, block(2)) == nil)
+        // A point that goes with its copy.
+        var copy = NewCopy(source: "0100", target: "0200")
+        copy.isPersistent = true
+        let group = InstantGroup()
+        try small.store.prepare(group, [.establish(copy)], time: 1)
+        group.commit()
+        try small.store.settle(group)
+        #expect(try small.store.waitUntilDrained("0200"))
+        #expect(small.channel.write(try small.device(), 4096, block(3)) == nil)
+        try small.crash()
+        try small.store.drainJournal()
+        #expect(small.channel.write(try small.device(), 4096, block(4)) == nil)
+        try small.store.drainJournal()
+        #expect(try small.channel.readAll(small.point("a/1")) == before)
+        #expect(try small.channel.read(small.device(), 0, 8192) == block(2) + block(4))
+    }
+
+    @Test(
         "each point reads what was written before it, while that is in the journal and afterwards")
     func pointsBetween() throws {
         var small = try protected()
