@@ -200,18 +200,22 @@ extension TrackBitmap {
 
 // Whole sets at once, a word at a time.
 extension TrackBitmap {
-    /// Puts in every track that is in `other`, as far as this set reaches.
-    public func formUnion(_ other: TrackBitmap) {
+    /// Puts in every track that is in `other`, and not in `excluded` where one is given, as far as this
+    /// set reaches.
+    public func formUnion(_ other: TrackBitmap, except excluded: TrackBitmap? = nil) {
         for page in 0..<min(pageCount, other.pageCount) {
-            let theirs = other.existingPage(page)
-            guard theirs != nil || other.startsFull else { continue }
+            guard other.existingPage(page) != nil || other.startsFull else { continue }
             for word in 0..<Self.wordsPerPage {
-                let bits =
-                    theirs.map { $0[word].load(ordering: .acquiring) }
-                    ?? other.initialWord(page: page, word: word, full: true)
-                insert(bits, page: page, word: word)
+                let out = excluded?.bits(page: page, word: word) ?? 0
+                insert(other.bits(page: page, word: word) & ~out, page: page, word: word)
             }
         }
+    }
+
+    private func bits(page index: Int, word: Int) -> UInt64 {
+        guard index < pageCount else { return 0 }
+        return existingPage(index).map { $0[word].load(ordering: .acquiring) }
+            ?? initialWord(page: index, word: word, full: startsFull)
     }
 
     /// Puts in the tracks of a range, as far as this set reaches.

@@ -115,8 +115,16 @@ struct WholeSetTests {
             theirs.remove(gone)
             other.remove(gone)
         }
-        mine.formUnion(theirs)
-        plain.formUnion(other.filter { $0 < mine.count })
+        let excluded = TrackBitmap(
+            count: counts.randomElement(using: &numbers) ?? 1, full: seed % 3 == 0)
+        excluded.insert(0..<Int.random(in: 0..<excluded.count, using: &numbers))
+        if seed % 2 == 0 {
+            mine.formUnion(theirs)
+            plain.formUnion(other.filter { $0 < mine.count })
+        } else {
+            mine.formUnion(theirs, except: excluded)
+            plain.formUnion(other.filter { $0 < mine.count && !excluded.contains($0) })
+        }
         let first = Int.random(in: 0..<mine.count, using: &numbers)
         let range = first..<first + Int.random(in: 0..<200, using: &numbers)
         mine.insert(range)
