@@ -94,7 +94,10 @@ extension StorageFailure {
         switch code {
         case .unknownVolume: .unknownVolume
         case .volumeExists: .volumeExists
-        case .volumeInUse, .tracksPending, .tooManyTargets, .reverseUnderWay: .volumeInUse
+        case .volumeInUse, .tracksPending, .tooManyTargets, .reverseUnderWay, .uncommitted,
+            .revertUnderWay:
+            .volumeInUse
+        case .notRevertible: .notRevertible
         case .wouldShrink: .volumeWouldShrink
         case .unknownPoint: .unknownBackup
         case .pointInUse: .backupInUse
@@ -119,7 +122,9 @@ extension StorageFailure {
         case .volumeInUse, .tooManyTargets, .pointInUse, .pointExists, .relationshipExists:
             "Terminate what uses it, or RefreshStates to find it."
         case .tracksPending: "InitiateBackgroundCopy, and wait until it is done."
-        case .reverseUnderWay: "Wait until the background copy is done."
+        case .reverseUnderWay, .revertUnderWay: "Wait until the background copy is done."
+        case .uncommitted: "Commit or Revert first."
+        case .notRevertible: "QueryRelationships shows which relationships are revertible."
         case .noSafeguardedCapacity: "SetSafeguardedCapacity for the volume."
         case .targetSmaller: "ExpandVolumes for the target."
         case .cycle: "Give another target."

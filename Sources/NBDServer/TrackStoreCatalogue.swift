@@ -129,7 +129,7 @@ extension ExportRefusal {
         case .inUse, .closed, .volumeExists, .volumeInUse, .wouldShrink, .pointExists, .pointInUse,
             .noSafeguardedCapacity, .instantInProgress, .noInstant, .targetSmaller,
             .relationshipExists, .cycle, .noRelationship, .tracksPending, .tooManyTargets,
-            .reverseUnderWay,
+            .reverseUnderWay, .notRevertible, .uncommitted, .revertUnderWay,
             .noSpace, .damaged, .inputOutput:
             self = .unavailable(error.message)
         }

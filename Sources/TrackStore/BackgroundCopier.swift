@@ -31,7 +31,9 @@ final class BackgroundCopier: Sendable {
         }
 
         private mutating func count(_ relationship: Relationship, _ change: Int) {
-            let (source, target) = (relationship.source.number, relationship.target.number)
+            // A source has its target while that is reverted.
+            let source = relationship.shown.source.number
+            let target = relationship.target.number
             guard source != target else { return }
             let rest = targets[source, default: 0] + change
             targets[source] = rest == 0 ? nil : rest

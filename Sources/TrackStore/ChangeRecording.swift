@@ -66,14 +66,15 @@ final class ChangeRecording: Sendable {
     }
 
     /// Runs a transaction that also names the regions of tracks that are about to change all at once:
-    /// what the targets of relationships show.
+    /// what the targets of relationships show. What a target is given by its source is no change on the
+    /// target's side; `countsForTargets` says that it is.
     func replacing(
-        _ contents: [(volume: Volume, tracks: TrackBitmap)],
+        _ contents: [(volume: Volume, tracks: TrackBitmap)], countsForTargets: Bool = false,
         _ body: (borrowing Catalogue.Transaction) throws(TrackStoreError) -> Void
     ) throws(TrackStoreError) {
         let recorded = contents.filter { content in
             content.volume.state.withLock { state in
-                state.recorders.contains { $0.side == .source }
+                state.recorders.contains { countsForTargets || $0.side == .source }
             }
         }
         try storing.withLock { (_: inout Void) throws(TrackStoreError) in
@@ -88,8 +89,8 @@ final class ChangeRecording: Sendable {
             for (volume, tracks) in recorded {
                 volume.state.withLock { state in
                     state.intents.insert(Self.regions(of: tracks))
-                    // What a target is given by its source is no change on the target's side.
-                    for recorder in state.recorders where recorder.side == .source {
+                    for recorder in state.recorders
+                    where countsForTargets || recorder.side == .source {
                         recorder.bitmap.formUnion(tracks)
                     }
                 }

@@ -56,7 +56,8 @@ extension TrackStore {
             switch action {
             case .point: continue
             case .establish(let copy): change = try establishing(copy, sequence, time, &plan)
-            case .refresh(let target): change = try refreshing(target, sequence, time, &plan)
+            case .refresh(let target, let revertible, let number):
+                change = try refreshing(target, revertible, number, sequence, time, &plan)
             case .reverse(let target, let fast):
                 change = try reversing(target, fast: fast, sequence, time, &plan)
             }
@@ -65,7 +66,7 @@ extension TrackStore {
             plan.add(change)
         }
         control.nextSequence = sequence + 2
-        for change in plan.changes { change.point.pins.add(1, ordering: .acquiringAndReleasing) }
+        plan.pinPoints()
         return plan
     }
 
@@ -127,16 +128,21 @@ extension TrackStore {
     }
 
     private func refreshing(
-        _ id: String, _ sequence: UInt64, _ time: Int64, _ plan: inout InstantPlan
+        _ id: String, _ revertible: Bool, _ number: UInt64?, _ sequence: UInt64, _ time: Int64,
+        _ plan: inout InstantPlan
     ) throws(TrackStoreError) -> PlannedRelationship {
         let target = try volume(id)
-        try check(refreshObstacles(of: target))
+        try check(refreshObstacles(of: target, revertible: revertible))
         guard let old = target.inbound else { throw Self.noRelationship(id) }
         let point = point(of: old.source, sequence, time, &plan)
-        var record = old.record
-        record.copying = old.copying
+        let held = revertible ? self.point(of: target, sequence, time, &plan) : nil
+        var record = old.presentRecord
         record.goOn(at: point, time: time)
-        return planned(.refresh, old.source, target, point, old, record)
+        record.held = held.map { .init(sequence: $0.sequence, former: old.record.former) }
+        if let number { record.number = number }
+        var change = planned(.refresh, old.source, target, point, old, record)
+        change.held = held
+        return change
     }
 
     private func reversing(
@@ -147,7 +153,7 @@ extension TrackStore {
         guard let old = target.inbound else { throw Self.noRelationship(id) }
         let isFast = old.tracksRemaining > 0
         let point = point(of: target, sequence, time, &plan)
-        var record = old.record
+        var record = old.presentRecord
         record.source = target.number
         record.copying = true
         record.flags.remove(.inhibitsTargetWrites)

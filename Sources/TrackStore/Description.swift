@@ -59,6 +59,10 @@ public struct RelationshipDescription: Sendable, Hashable {
     public var inhibitsTargetWrites: Bool
     /// A fast reverse restore: the target's source is worth nothing afterwards.
     public var isFastReverse: Bool
+    /// Its last refresh is neither committed nor reverted: what the target held before is kept.
+    public var isRevertible: Bool
+    /// Its last refresh is being reverted: `tracksRemaining` counts what has yet to be put back.
+    public var isReverting: Bool
     /// Tracks that a refresh would copy now: those that differ or have not come over. Nil where changes
     /// are not recorded.
     public var tracksOutOfSync: Int?
@@ -138,15 +142,18 @@ extension TrackStore {
         let pace = relationship.pace.withLock { $0.tracksPerSecond }
         let rate = UInt64(pace * Double(Geometry.track))
         let left = UInt64(relationship.pending.memberCount) * UInt64(Geometry.track)
+        let shown = relationship.shown
         return RelationshipDescription(
-            source: relationship.source.name, tag: relationship.record.tag,
+            source: shown.source.name, tag: shown.record.tag,
             target: relationship.target.name, tracksTotal: relationship.pending.count,
             tracksRemaining: relationship.tracksRemaining,
             isCopying: relationship.copying && !relationship.drained,
             isPersistent: relationship.isPersistent,
             inhibitsTargetWrites: relationship.inhibitsTargetWrites,
             isFastReverse: relationship.feeding != nil,
-            tracksOutOfSync: relationship.tracksOutOfSync,
+            isRevertible: relationship.uncommitted,
+            isReverting: relationship.successor != nil,
+            tracksOutOfSync: shown.tracksOutOfSync,
             rateMiBps: relationship.rateMiBps.load(ordering: .relaxed), bytesPerSecond: rate,
             secondsLeft: rate > 0 ? left / rate : nil, number: relationship.record.number,
             established: relationship.record.established,

@@ -78,7 +78,8 @@ extension TrackStore {
         let source = try volume(new.source)
         let target = try volume(new.target)
         let found = source.state.withLock { $0.point(new.tag) }
-        if let inbound = target.inbound, inbound.source === source, inbound.record.tag == new.tag,
+        if let inbound = target.inbound, inbound.successor == nil, inbound.source === source,
+            inbound.record.tag == new.tag,
             found.map({ $0.sequence == inbound.record.sequence }) ?? true
         {
             return nil

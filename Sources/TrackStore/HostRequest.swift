@@ -18,7 +18,7 @@ public enum HostFailure: Sendable, Hashable {
         case .inUse, .invalidArgument, .volumeExists, .volumeInUse, .wouldShrink, .pointExists,
             .pointInUse, .noSafeguardedCapacity, .instantInProgress, .noInstant, .targetSmaller,
             .relationshipExists, .cycle, .noRelationship, .tracksPending, .tooManyTargets,
-            .reverseUnderWay,
+            .reverseUnderWay, .notRevertible, .uncommitted, .revertUnderWay,
             .damaged,
             .inputOutput:
             self = .inputOutput

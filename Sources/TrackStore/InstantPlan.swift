@@ -23,6 +23,14 @@ struct InstantPlan: Sendable {
         changes.append(change)
     }
 
+    /// Pins what the relationships will read, or hold.
+    func pinPoints() {
+        for change in changes {
+            change.point.pins.add(1, ordering: .acquiringAndReleasing)
+            change.held?.pins.add(1, ordering: .acquiringAndReleasing)
+        }
+    }
+
     /// The point of a volume, where it has one.
     func point(of volume: Volume) -> Point? { pointOfVolume[volume.number] }
 
@@ -49,9 +57,13 @@ struct InstantPlan: Sendable {
 
     /// Who reads the point of a volume.
     func readers(of point: Point, on volume: Volume) -> [PointReader] {
-        changes(from: volume).map {
+        var readers = changes(from: volume).map {
             PointReader(point: point, target: $0.target.number, stored: nil)
         }
+        if let change = change(into: volume), change.held === point {
+            readers.append(PointReader(point: point, target: volume.number, stored: nil))
+        }
+        return readers
     }
 }
 
@@ -67,6 +79,8 @@ struct PlannedRelationship: Sendable {
     var old: Relationship?
     var record: RelationshipRecord
     var changes: RecordedChanges?
+    /// What the target holds at the instant, kept so that a refresh can be reverted.
+    var held: Point?
 
     /// The relationship that ends when this one begins.
     var replaced: Relationship? { kind == .fastReverse ? nil : old }
@@ -92,7 +106,7 @@ struct PlannedRelationship: Sendable {
         target.state.withLock { $0.replace(old, by: new) }
         let made = Relationship(
             source: source, target: target, point: point, record: record, changes: changes,
-            feeding: kind == .fastReverse ? self.old : nil)
+            feeding: kind == .fastReverse ? self.old : nil, held: held)
         guard record.flags.contains(.beganInPart), let before = self.old,
             let changed = before.changes
         else { return made }

@@ -8,8 +8,10 @@ public enum InstantAction: Sendable, Hashable {
     /// A target that presents its source as it was at the instant.
     case establish(NewCopy)
     /// The target of a relationship presents the source anew, as it was at the instant. Only what has
-    /// changed on either side is copied where the relationship records changes.
-    case refresh(target: String)
+    /// changed on either side is copied where the relationship records changes. `revertible`: what the
+    /// target held before is kept until `commit` lets go of it or `revert` brings it back. `number`
+    /// becomes the relationship's, where one is given.
+    case refresh(target: String, revertible: Bool = false, number: UInt64? = nil)
     /// The source of a relationship presents what its target held at the instant. Where the target does
     /// not hold every track yet, `fast` lets the old relationship feed it until the last track is back;
     /// both end then, and the target is worth nothing.
@@ -37,7 +39,8 @@ extension TrackStore {
     /// `time` is kept with it: milliseconds since 1970. Waits up to 30 s for other instants
     /// on the same volumes to be settled or abandoned; who takes instants over several stores at
     /// once should prepare them in one order. A group is prepared once a store. A target that has
-    /// points of its own, and tracks that it does not hold, gets these first, which takes its time.
+    /// points of its own, or is about to keep what it holds, and has tracks that it does not hold, gets
+    /// these first, which takes its time.
     ///
     /// Errors: `unknownVolume`, `invalidArgument`, `pointExists`, `noSafeguardedCapacity`,
     /// `instantInProgress`, `closed`, and those of `RelationshipObstacle`; nothing is prepared then.
@@ -73,7 +76,7 @@ extension TrackStore {
             case .point(let id, _): numbers.insert(try volume(id).number)
             case .establish(let copy):
                 numbers.formUnion([try volume(copy.source).number, try volume(copy.target).number])
-            case .refresh(let target), .reverse(let target, _):
+            case .refresh(let target, _, _), .reverse(let target, _):
                 let target = try volume(target)
                 numbers.insert(target.number)
                 if let source = target.inbound?.source { numbers.insert(source.number) }

@@ -32,7 +32,7 @@ extension TrackStore {
             switch action {
             case .point: break
             case .establish(let copy): targets.append(try volume(copy.target))
-            case .refresh(let target): targets.append(try volume(target))
+            case .refresh(let target, _, _): targets.append(try volume(target))
             case .reverse(let target, _):
                 let target = try volume(target)
                 targets.append(target)

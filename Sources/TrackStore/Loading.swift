@@ -145,15 +145,16 @@ extension TrackStore {
         let point = source.state.withLock { state in
             state.points.first { $0.sequence == record.sequence }
         }
-        let tracks = Geometry.tracks(covering: record.capacity)
         let relationship = Relationship(
             source: source, target: target, point: point, record: record,
-            changes: record.flags.contains(.recordsChanges)
-                ? RecordedChanges(tracks: tracks, target: number) : nil,
-            feeding: record.flags.contains(.fastReverse) ? feeding(target, source, record) : nil)
+            changes: Self.changes(of: record, target),
+            feeding: record.flags.contains(.fastReverse) ? feeding(target, source, record) : nil,
+            held: try heldPoint(record, target), successor: try successor(record, target))
         try loadPages(of: relationship)
+        // A revert that has every track is yet to be followed by what it leads to.
         let isDrained =
-            relationship.pending.memberCount == 0 && (relationship.isPersistent || point == nil)
+            relationship.pending.memberCount == 0 && relationship.successor == nil
+            && (relationship.isPersistent || point == nil)
         if isDrained {
             relationship.isDrained.store(true, ordering: .releasing)
         } else if let point {
@@ -162,20 +163,59 @@ extension TrackStore {
             throw TrackStoreError(
                 .damaged, "a relationship whose point is not there", place: target.name)
         }
-        source.state.withLock { state in
-            if let changes = relationship.changes {
-                changes.settle()
-                state.recorders.append(changes.source)
+        if !isDrained, let point {
+            source.state.withLock { state in
+                state.readers.append(
+                    PointReader(point: point, target: number, stored: relationship.stored))
             }
-            guard !isDrained, let point else { return }
-            state.readers.append(
-                PointReader(point: point, target: number, stored: relationship.stored))
         }
-        if let changes = relationship.changes {
-            target.state.withLock { $0.recorders.append(changes.target) }
-        }
+        loadRecorders(of: relationship.shown)
         target.present(relationship)
         copier.add(relationship)
+    }
+
+    private static func changes(
+        of record: RelationshipRecord, _ target: Volume
+    ) -> RecordedChanges? {
+        guard record.flags.contains(.recordsChanges) else { return nil }
+        return RecordedChanges(
+            tracks: Geometry.tracks(covering: record.capacity), target: target.number)
+    }
+
+    private func loadRecorders(of relationship: Relationship) {
+        guard let changes = relationship.changes else { return }
+        changes.settle()
+        relationship.source.state.withLock { $0.recorders.append(changes.source) }
+        relationship.target.state.withLock { $0.recorders.append(changes.target) }
+    }
+
+    /// The point of the target that is kept until a refresh is committed, pinned again.
+    private func heldPoint(
+        _ record: RelationshipRecord, _ target: Volume
+    ) throws(TrackStoreError) -> Point? {
+        guard let held = record.held else { return nil }
+        return try target.state.withLock { (state) throws(TrackStoreError) in
+            guard let point = state.points.first(where: { $0.sequence == held.sequence }) else {
+                throw TrackStoreError(
+                    .damaged, "what a refresh has replaced is not there", place: target.name)
+            }
+            point.pins.add(1, ordering: .acquiringAndReleasing)
+            state.readers.append(
+                PointReader(point: point, target: target.number, stored: nil))
+            return point
+        }
+    }
+
+    /// What holds after a revert.
+    private func successor(
+        _ record: RelationshipRecord, _ target: Volume
+    ) throws(TrackStoreError) -> Relationship? {
+        guard let after = record.afterRevert else { return nil }
+        guard let source = volumes.withLock({ $0[after.source] }) else {
+            throw TrackStoreError(
+                .damaged, "a revert from a volume that is not there", place: target.name)
+        }
+        return .successor(after, source, target, Self.changes(of: after, target))
     }
 
     /// What feeds the source of a fast reverse restore: the older relationship the other way round.
@@ -203,7 +243,7 @@ extension TrackStore {
                 else { throw unreadable }
                 return true
             }
-            guard let changes = relationship.changes else { return }
+            guard let changes = relationship.shown.changes else { return }
             try transaction.scan(.changes, prefix: prefix) {
                 (key, value) throws(TrackStoreError) in
                 var reader = KeyReader(key)

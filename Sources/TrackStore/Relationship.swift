@@ -25,6 +25,13 @@ final class Relationship: Sendable {
     let changes: RecordedChanges?
     /// Fast reverse restore: the relationship that feeds this one's source, and ends with it.
     let feeding: Relationship?
+    /// What the target held before the last refresh, kept until that is committed or reverted: pinned,
+    /// and needed as a whole.
+    let held: Point?
+    /// A revert: what holds between source and target again when the last track is back.
+    let successor: Relationship?
+    /// The last refresh is neither committed nor reverted.
+    let isUncommitted: Atomic<Bool>
     /// A background copy is wanted.
     let isCopying: Atomic<Bool>
     /// MiB a second; 0 = no limit.
@@ -39,7 +46,8 @@ final class Relationship: Sendable {
 
     init(
         source: Volume, target: Volume, point: Point?, record: RelationshipRecord,
-        changes: RecordedChanges? = nil, feeding: Relationship? = nil
+        changes: RecordedChanges? = nil, feeding: Relationship? = nil, held: Point? = nil,
+        successor: Relationship? = nil
     ) {
         self.source = source
         self.target = target
@@ -47,6 +55,9 @@ final class Relationship: Sendable {
         self.record = record
         self.changes = changes
         self.feeding = feeding
+        self.held = held
+        self.successor = successor
+        isUncommitted = Atomic(held != nil)
         let tracks = Geometry.tracks(covering: record.capacity)
         let isFull = !record.flags.contains(.beganInPart)
         pending = TrackBitmap(count: tracks, full: isFull)
@@ -60,9 +71,23 @@ final class Relationship: Sendable {
     var drained: Bool { isDrained.load(ordering: .acquiring) }
     var copying: Bool { isCopying.load(ordering: .acquiring) }
     var withdrawn: Bool { isWithdrawn.load(ordering: .acquiring) }
+    var uncommitted: Bool { isUncommitted.load(ordering: .acquiring) }
     var isPersistent: Bool { record.flags.contains(.persistent) }
     var recordsChanges: Bool { record.flags.contains(.recordsChanges) }
     var inhibitsTargetWrites: Bool { record.flags.contains(.inhibitsTargetWrites) }
+
+    /// The record as it is to be stored now.
+    var presentRecord: RelationshipRecord {
+        var record = record
+        record.copying = copying
+        record.rateMiBps = rateMiBps.load(ordering: .relaxed)
+        if !uncommitted { record.held = nil }
+        if successor?.copying ?? false { record.successor?.flags.insert(.copying) }
+        return record
+    }
+
+    /// What there is between source and target as others see it, a revert under way or not.
+    var shown: Relationship { successor ?? self }
 
     /// Tracks that only the source holds, as far as is durable: 0 only once the relationship is
     /// drained.

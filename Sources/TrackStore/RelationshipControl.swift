@@ -13,6 +13,7 @@ extension TrackStore {
             try storeRecords(of: relationships, copying: true)
             for relationship in relationships {
                 relationship.isCopying.store(true, ordering: .releasing)
+                relationship.successor?.isCopying.store(true, ordering: .releasing)
             }
             copier.wake()
         }
@@ -49,9 +50,11 @@ extension TrackStore {
     ) throws(TrackStoreError) {
         try catalogue.write { (transaction) throws(TrackStoreError) in
             for relationship in relationships {
-                var record = relationship.record
-                record.copying = copying ?? relationship.copying
-                record.rateMiBps = relationship.rateMiBps.load(ordering: .relaxed)
+                var record = relationship.presentRecord
+                if let copying {
+                    record.copying = copying
+                    if copying { record.successor?.flags.insert(.copying) }
+                }
                 try transaction.put(
                     .relationships, Key.volume(relationship.target.number), record.bytes)
             }
@@ -74,7 +77,8 @@ extension TrackStore {
     /// whatever its file held before the relationship, unless points of its own need them: then they are
     /// copied first, which takes its time. A volume that presents nothing is done already.
     ///
-    /// Errors: `unknownVolume`, `reverseUnderWay`, `instantInProgress`, `inputOutput`.
+    /// Errors: `unknownVolume`, `reverseUnderWay`, `uncommitted`, `revertUnderWay`,
+    /// `instantInProgress`, `inputOutput`.
     public func withdraw(_ targets: [String]) throws(TrackStoreError) {
         try withdraw { () throws(TrackStoreError) in
             try self.volumes(targets).compactMap(\.inbound)
@@ -89,9 +93,9 @@ extension TrackStore {
         try withdraw { () throws(TrackStoreError) in
             var leaving: [Relationship] = []
             for ending in relationships {
-                if let inbound = try self.volume(ending.target).inbound,
-                    inbound.source.name == ending.source, inbound.record.tag == ending.tag
-                {
+                guard let inbound = try self.volume(ending.target).inbound else { continue }
+                let shown = inbound.shown
+                if shown.source.name == ending.source, shown.record.tag == ending.tag {
                     leaving.append(inbound)
                 }
             }
@@ -111,13 +115,7 @@ extension TrackStore {
                 (_) throws(TrackStoreError) -> [Relationship] in
                 try checkOpen()
                 let leaving = try find()
-                for relationship in leaving {
-                    if relationship.feeding != nil || isFeeding(relationship) {
-                        throw TrackStoreError(
-                            .reverseUnderWay, "a fast reverse restore is under way",
-                            place: relationship.target.name)
-                    }
-                }
+                for relationship in leaving { try check(underWay(relationship)) }
                 let needed = leaving.filter { parts.isNeeded($0) }
                 guard needed.isEmpty else { return needed }
                 for relationship in leaving where !relationship.drained {
@@ -156,11 +154,17 @@ extension TrackStore {
     /// there are, and those that begin with the same instant.
     func completeNeeded(_ actions: [InstantAction]) throws(TrackStoreError) {
         var refreshed: [Relationship] = []
-        for case .refresh(let target) in actions {
-            if let inbound = try volume(target).inbound { refreshed.append(inbound) }
+        var sources: Set<UInt16> = []
+        for case .refresh(let target, let revertible, _) in actions {
+            let target = try volume(target)
+            // Nothing is copied for a refresh that is going to be refused.
+            try check(refreshObstacles(of: target, revertible: revertible))
+            guard let inbound = target.inbound else { continue }
+            refreshed.append(inbound)
+            sources.insert(inbound.source.number)
+            if revertible { sources.insert(target.number) }
         }
         guard !refreshed.isEmpty else { return }
-        var sources = Set(refreshed.map(\.source.number))
         for action in actions {
             switch action {
             case .point(let id, _): sources.insert(try volume(id).number)

@@ -11,6 +11,10 @@ extension StoreParts {
         guard !relationship.withdrawn, !relationship.drained,
             relationship.pending.memberCount == 0
         else { return false }
+        if let successor = relationship.successor {
+            try succeed(relationship, by: successor, copier)
+            return true
+        }
         let feeding = relationship.feeding
         if let feeding, isNeeded(feeding, but: relationship.point) { return false }
         // One that feeds another ends with that one.

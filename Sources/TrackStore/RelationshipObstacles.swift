@@ -78,12 +78,18 @@ extension TrackStore {
             ]
     }
 
-    func refreshObstacles(of target: Volume) -> [RelationshipObstacle] {
+    func refreshObstacles(of target: Volume, revertible: Bool) -> [RelationshipObstacle] {
         guard let inbound = target.inbound else {
             return [Self.obstacle(Self.noRelationship(target.name))]
         }
         var found = common(inbound)
-        if target.capacity < inbound.source.capacity {
+        if revertible, !inbound.shown.recordsChanges {
+            found.append(
+                .init(
+                    code: .notRevertible, message: "the relationship does not record changes",
+                    volume: target.name))
+        }
+        if target.capacity < inbound.shown.source.capacity {
             found.append(
                 .init(
                     code: .targetSmaller, message: "the source has outgrown the target",
@@ -97,7 +103,7 @@ extension TrackStore {
             return [Self.obstacle(Self.noRelationship(target.name))]
         }
         var found = common(inbound)
-        let source = inbound.source
+        let source = inbound.shown.source
         if !fast, inbound.tracksRemaining > 0 {
             found.append(
                 .init(
@@ -121,11 +127,30 @@ extension TrackStore {
 
     /// What keeps a relationship from being refreshed or reversed, either way.
     private func common(_ inbound: Relationship) -> [RelationshipObstacle] {
-        var found: [RelationshipObstacle] = []
-        if inbound.source === inbound.target {
+        var found = underWay(inbound)
+        if inbound.source === inbound.target, inbound.successor == nil {
             found.append(
                 .init(
                     code: .cycle, message: "the volume is being restored in place",
+                    volume: inbound.target.name))
+        }
+        return found
+    }
+
+    /// What a relationship has begun and not ended keeps it from anything else.
+    func underWay(_ inbound: Relationship) -> [RelationshipObstacle] {
+        var found: [RelationshipObstacle] = []
+        if inbound.uncommitted {
+            found.append(
+                .init(
+                    code: .uncommitted,
+                    message: "the last refresh is neither committed nor reverted",
+                    volume: inbound.target.name))
+        }
+        if inbound.successor != nil {
+            found.append(
+                .init(
+                    code: .revertUnderWay, message: "the last refresh is being reverted",
                     volume: inbound.target.name))
         }
         if inbound.feeding != nil || isFeeding(inbound) {

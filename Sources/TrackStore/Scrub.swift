@@ -110,9 +110,13 @@ public struct StorageScrub {
                 (key, value) throws(TrackStoreError) in
                 var reader = KeyReader(key)
                 let record = try RelationshipRecord(row: value, directory)
-                guard record.source == volume else { return true }
-                targets[record.sequence, default: []].append(
-                    Volume.name(reader.take(UInt16.self)))
+                let target = reader.take(UInt16.self)
+                if record.source == volume {
+                    targets[record.sequence, default: []].append(Volume.name(target))
+                }
+                if target == volume, let held = record.held {
+                    targets[held.sequence, default: []].append(Volume.name(target))
+                }
                 return true
             }
             var points: [NeededPoint] = []

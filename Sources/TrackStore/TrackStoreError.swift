@@ -46,6 +46,13 @@ public struct TrackStoreError: Error, Hashable, Sendable, CustomStringConvertibl
         case tooManyTargets
         /// A fast reverse restore is under way.
         case reverseUnderWay
+        /// There is no refresh of the relationship that could be committed or reverted, or changes are not
+        /// recorded, so that there can be none.
+        case notRevertible
+        /// The last refresh of the relationship is neither committed nor reverted.
+        case uncommitted
+        /// The last refresh of the relationship is being reverted.
+        case revertUnderWay
         /// The file system, the index or the open-file table is full.
         case noSpace
         /// What is on disk cannot be understood.

@@ -101,9 +101,15 @@ extension ModelRun {
                     $0.isFastReverse && ($0.source == target || volume.isUnsure)
                 } ?? false
             }
-            guard error.code == .reverseUnderWay,
-                isBusy || model.volumes[target]?.presents?.isFastReverse == true
-            else { throw error }
+            let presents = model.volumes[target]?.presents
+            let isRefused =
+                switch error.code {
+                case .reverseUnderWay: isBusy || presents?.isFastReverse == true
+                case .uncommitted: presents?.held != nil
+                case .revertUnderWay: presents?.isReverting == true
+                default: false
+                }
+            guard isRefused else { throw error }
             return "refused withdrawal"
         }
         tell("withdraw \(target), whole: \(wasWhole)")
@@ -126,7 +132,18 @@ extension ModelRun {
         for _ in 0..<(1 + numbers.below(3)) {
             guard let action = someAction(&used) else { continue }
             actions.append(action)
+            if case .refresh(let target, true, _) = action, numbers.chance(25),
+                model.volumes[target]?.points.count ?? 0 < 7
+            {
+                actions.append(.point(volume: target, tag: "s/\(nextTag)"))
+                nextTag += 1
+            }
         }
+        return try attempt(actions)
+    }
+
+    /// An instant with these actions, unless they are refused for a reason.
+    func attempt(_ actions: [InstantAction]) throws -> String {
         guard !actions.isEmpty else { return "nothing" }
         let group = InstantGroup()
         do throws(TrackStoreError) {
@@ -134,7 +151,7 @@ extension ModelRun {
         } catch {
             let known: [TrackStoreError.Code] = [
                 .relationshipExists, .targetSmaller, .cycle, .noRelationship, .reverseUnderWay,
-                .tooManyTargets,
+                .tooManyTargets, .notRevertible, .uncommitted, .revertUnderWay,
             ]
             // A cycle ends with the copy that made it, which may be done by now.
             let isRefused = try error.code == .cycle || isRefused(actions)
@@ -168,7 +185,7 @@ extension ModelRun {
             guard let source = model.volumes[target]?.presents?.source,
                 model.volumes[source]?.isUnsure != true
             else { return nil }
-            return .refresh(target: target)
+            return .refresh(target: target, revertible: numbers.chance(50))
         default:
             // Mostly possible ones.
             var source = someName()
@@ -202,9 +219,14 @@ extension ModelRun {
             if case .establish(let copy) = action, try !store.obstacles(to: copy).isEmpty {
                 return true
             }
-            if case .refresh(let target) = action {
+            if case .refresh(let target, let revertible, _) = action {
                 guard let presents = model.volumes[target]?.presents else { return true }
-                let isBusy = presents.isFastReverse || presents.source == target
+                let isBusy =
+                    presents.isFastReverse || presents.source == target || presents.held != nil
+                    || presents.isReverting
+                if revertible, try store.relationship(into: target)?.tracksOutOfSync == nil {
+                    return true
+                }
                 let isSmaller =
                     model.volumes[target]?.content.count ?? 0
                     < model.volumes[presents.source]?.content.count ?? 0
@@ -236,114 +258,19 @@ extension ModelRun {
                 made.isPersistent = copy.isPersistent || copy.recordsChanges
                 made.inhibits = copy.inhibitsTargetWrites
                 model.give(copy.target, content, made)
-            case .refresh(let target):
+            case .refresh(let target, let revertible, _):
                 guard var copy = before.volumes[target]?.presents,
                     let content = before.volumes[copy.source]?.content
                 else { continue }
+                if revertible {
+                    copy.held = before.volumes[target]?.content
+                    copy.heldTag = tag(of: target)
+                    copy.formerTag = copy.tag
+                }
                 copy.tag = tag(of: copy.source)
                 model.give(target, content, copy)
             }
         }
-    }
-
-    func reverse() throws -> String {
-        let possible = names.filter { name in
-            guard let source = model.volumes[name]?.presents?.source else { return false }
-            return numbers.chance(10)
-                || model.volumes[name]?.content.count ?? 0
-                    <= model.volumes[source]?.content.count ?? 0
-        }
-        guard let target = possible.randomElement(using: &numbers),
-            let presents = model.volumes[target]?.presents,
-            let content = model.volumes[target]?.content
-        else { return "nothing" }
-        let fast = numbers.chance(60)
-        let reasons = try store.reverseObstacles(of: target, fast: fast).map(\.code)
-        let group = InstantGroup()
-        var actions: [InstantAction] = [.reverse(target: target, fast: fast)]
-        let isBackedUp =
-            numbers.chance(20) && model.volumes[target]?.isUnsure == false
-            && model.volumes[target]?.points.count ?? 0 < 7
-        let tag = "s/\(nextTag)"
-        if isBackedUp {
-            nextTag += 1
-            actions.append(.point(volume: target, tag: tag))
-        }
-        do throws(TrackStoreError) {
-            try store.prepare(group, actions, time: 1)
-        } catch {
-            guard reasons.contains(error.code) || error.code == .noRelationship else { throw error }
-            return "refused reverse"
-        }
-        let mayEnd = model.volumes[presents.source]?.presents?.isPersistent == false
-        let isPossible = reasons.allSatisfy {
-            $0 == .tracksPending || $0 == .relationshipExists && mayEnd
-        }
-        guard isPossible else {
-            throw Difference(description: "a reverse is made against \(reasons)")
-        }
-        group.commit()
-        if numbers.chance(10) {
-            store.abandon(group)
-            return "abandoned reverse"
-        }
-        try store.settle(group)
-        if isBackedUp { model.backup(tag, [target]) }
-        return try takeReverse(of: target, presents, content, isBackedUp ? tag : "")
-    }
-
-    /// The model follows, whatever the reverse has become meanwhile.
-    private func takeReverse(
-        of target: String, _ presents: NaiveModel.Copy, _ content: [UInt8], _ tag: String
-    ) throws -> String {
-        guard let made = try store.relationship(into: presents.source) else {
-            // It has ended already, whichever it was.
-            model.give(
-                presents.source, content, .init(source: target, tag: "", content: []))
-            model.volumes[presents.source]?.presents = nil
-            if model.volumes[target]?.presents != nil { try learn(target) }
-            return "reverse that ended at once"
-        }
-        tell("reverse \(target) to \(presents.source)")
-        var back = NaiveModel.Copy(source: target, tag: tag, content: [])
-        back.isPersistent = made.isPersistent
-        back.isFastReverse = made.isFastReverse
-        model.give(presents.source, content, back)
-        if made.isFastReverse {
-            model.volumes[target]?.isUnsure = true
-        } else {
-            model.volumes[target]?.presents = nil
-        }
-        if numbers.chance(30) { try drain(presents.source) }
-        return made.isFastReverse ? "fast reverse" : "reverse"
-    }
-
-    /// Relationships that end by themselves when they are done have ended or not: the store knows.
-    func learnEnded() throws {
-        for name in names {
-            guard let presents = model.volumes[name]?.presents, !presents.isPersistent,
-                try store.relationship(into: name) == nil
-            else { continue }
-            model.volumes[name]?.presents = nil
-            // It may have become somebody else's target since.
-            if presents.isFastReverse, model.volumes[presents.source]?.isUnsure == true {
-                try learn(presents.source)
-            }
-        }
-    }
-
-    /// What fed a fast reverse restore has ended with it.
-    private func learn(_ name: String) throws {
-        guard let device = devices[name] else { return }
-        model.volumes[name]?.presents = nil
-        model.volumes[name]?.isUnsure = false
-        guard channels[0].flush(device) == nil else {
-            throw Difference(description: "flush failed")
-        }
-        let got = try channels[0].readAll(device)
-        model.noteReverted(name, got)
-        model.volumes[name]?.content = got
-        model.volumes[name]?.settle()
     }
 }
 

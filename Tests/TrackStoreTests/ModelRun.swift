@@ -76,8 +76,9 @@ final class ModelRun {
 
     private func doSomething() throws -> String {
         switch numbers.below(100) {
-        case ..<38: return try writeBatch()
-        case ..<44: return try backup()
+        case ..<34: return try writeBatch()
+        case ..<40: return try commitOrRevert()
+        case ..<45: return try backup()
         case ..<49: return try recover()
         case ..<63: return try instant()
         case ..<72: return try reverse()
@@ -226,7 +227,7 @@ final class ModelRun {
         } catch {
             guard error.code == .pointInUse else { throw error }
             let isUsed = model.volumes.values.contains {
-                $0.presents.map { gone.contains($0.tag) } ?? false
+                $0.presents.map { gone.contains($0.tag) || gone.contains($0.heldTag) } ?? false
             }
             guard isUsed else { throw error }
             return "refused expiry"

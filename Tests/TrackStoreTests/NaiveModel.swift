@@ -18,6 +18,14 @@ struct NaiveModel {
         var inhibits = false
         /// A fast reverse restore: what its source holds afterwards is nobody's business.
         var isFastReverse = false
+        /// What the target held before a refresh that is neither committed nor reverted.
+        var held: [UInt8]?
+        /// Of the point that the target has of that instant, where it is safeguarded.
+        var heldTag = ""
+        /// Of the point before that refresh.
+        var formerTag = ""
+        /// What was held may still be on its way back.
+        var isReverting = false
     }
 
     struct Volume {

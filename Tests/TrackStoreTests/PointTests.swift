@@ -12,10 +12,13 @@ struct SmallStore {
 
     static let capacity = 16 * 65_536
 
+    /// `configuration` tells of another directory than one of its own.
     init(
-        _ volumes: [String] = ["0100"], multiplier: UInt32 = 16, journal: Bool? = nil
+        _ volumes: [String] = ["0100"], multiplier: UInt32 = 16, journal: Bool? = nil,
+        configuration: TrackStore.Configuration? = nil
     ) throws {
-        configuration = .test(scratch.path, journal: journal)
+        self.configuration = configuration ?? .test(scratch.path, journal: journal)
+        let configuration = self.configuration
         store = try TrackStore(configuration, facts: facts.add)
         channel = try HostChannel(store: store)
         try store.createVolumes(

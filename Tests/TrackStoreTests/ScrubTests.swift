@@ -18,14 +18,14 @@ struct ScrubTests {
         return small
     }
 
-    private func segments(_ small: SmallStore) -> [String] {
-        let saves = small.scratch.path + "/saves/0100"
+    private func segments(_ small: SmallStore, of volume: String = "0100") -> [String] {
+        let saves = small.scratch.path + "/saves/" + volume
         return Scratch.names(saves).map { saves + "/" + $0 }
     }
 
     /// Changes a byte of a block of the first segment: batch n's data lie in block 2n.
-    private func spoil(_ small: SmallStore, _ block: Int) {
-        let file = open(segments(small)[0], O_RDWR)
+    private func spoil(_ small: SmallStore, _ block: Int, of volume: String = "0100") {
+        let file = open(segments(small, of: volume)[0], O_RDWR)
         var byte: UInt8 = 0
         pread(file, &byte, 1, block * 4096 + 77)
         byte ^= 0x10
@@ -87,6 +87,29 @@ struct ScrubTests {
         spoil(small, 2)
         let damage = try StorageScrub.run(directory: small.scratch.path).damages.first
         #expect(damage?.tags == [] && damage?.targets == ["0200"])
+    }
+
+    @Test("the target is named whose refresh can be reverted from what is damaged")
+    func held() throws {
+        let small = try SmallStore(["0100", "0200"])
+        var copy = NewCopy(source: "0100", target: "0200")
+        copy.recordsChanges = true
+        let actions: [InstantAction] = [
+            .establish(copy), .refresh(target: "0200", revertible: true),
+        ]
+        for action in actions {
+            let group = InstantGroup()
+            try small.store.prepare(group, [action], time: 1)
+            group.commit()
+            try small.store.settle(group)
+            #expect(try small.store.waitUntilDrained("0200"))
+            small.channel.write(try small.device("0200"), 0, block(1))
+        }
+        small.channel.write(try small.device("0200"), 4096, block(2))
+        try small.store.close()
+        spoil(small, 2, of: "0200")
+        let damage = try StorageScrub.run(directory: small.scratch.path).damages.first
+        #expect(damage?.volume == "0200" && damage?.tags == [] && damage?.targets == ["0200"])
     }
 
     @Test("a directory without an index is told as such")
