@@ -25,7 +25,9 @@ struct Configuration: Sendable, Equatable {
         var name: SubjectName
         var path: String
         /// Writes that must save are answered when they are in the write journal.
-        var hasJournal = false
+        var hasJournal = true
+        /// Limits all background copies of the system together: MiB a second, 0 = no limit.
+        var copyRateMiBps = 0
     }
 
     /// TLS for hosts; without a certificate there is none.
@@ -154,6 +156,10 @@ extension Configuration {
                     throw settings.error(journal, "'\(value)' is neither on nor off")
                 }
                 system.hasJournal = value == "on"
+            }
+            let rate = "storage.\(name).copyRateMiBps"
+            if let value = try settings.number(rate, in: 0...1_000_000) {
+                system.copyRateMiBps = value
             }
             storage.append(system)
         }

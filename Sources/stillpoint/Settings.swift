@@ -56,7 +56,7 @@ struct Settings {
     }
 
     /// `STILLPOINT_BROKER_URI` is `broker.uri`. Storage systems' names may hold `_` themselves: the
-    /// name is what stands between `STORAGE_` and `_PATH` or `_JOURNAL`.
+    /// name is what stands between `STORAGE_` and `_PATH`, `_JOURNAL` or `_COPYRATEMIBPS`.
     private mutating func override(by environment: [String: String]) throws(ConfigurationError) {
         for (name, value) in environment.sorted(by: { $0.key < $1.key }) {
             guard name.hasPrefix("STILLPOINT_") else { continue }
@@ -65,7 +65,7 @@ struct Settings {
                 Self.sections.contains(section)
             else { continue }
             var key = words.split(separator: "_").joined(separator: ".")
-            for last in ["path", "journal"]
+            for last in ["path", "journal", "copyratemibps"]
             where section == "storage" && words.hasSuffix("_" + last) {
                 let system = words.dropFirst("storage_".count).dropLast(last.count + 1)
                 key = "storage.\(existingName(String(system))).\(last)"

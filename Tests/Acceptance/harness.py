@@ -58,7 +58,7 @@ def free_port():
 
 
 # Whether the storage has a write journal: on or off. In quotes, as YAML 1.1 would take them for truth values.
-JOURNAL = os.environ.get("STILLPOINT_JOURNAL", "off")
+JOURNAL = os.environ.get("STILLPOINT_JOURNAL", "on")
 
 
 def clean_environment(**more):
@@ -125,10 +125,15 @@ class Worker:
     def pid(self):
         return self.process.pid
 
-    def launch(self, *arguments):
-        """Starts the process and does not wait for it."""
+    def configure(self):
+        """Writes the configuration file."""
         file = self.directory / "stillpoint.yaml"
         file.write_text(yaml.safe_dump(self.configuration), encoding="utf-8")
+        return file
+
+    def launch(self, *arguments):
+        """Starts the process and does not wait for it."""
+        file = self.configure()
         arguments = arguments or ("worker", "--config", str(file))
         with open(self.errors, "ab") as errors:
             self.process = subprocess.Popen(

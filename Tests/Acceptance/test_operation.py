@@ -247,6 +247,35 @@ class Signals(SiteCase):
         self.scheduler.describe(name)
         self.site.worker.check_alive()
 
+    def limit_copies(self, rate):
+        self.site.worker.configuration["storage"]["box1"]["copyRateMiBps"] = rate
+        self.site.worker.configure()
+        self.site.worker.process.send_signal(signal.SIGHUP)
+        wait_until(
+            lambda: self.site.worker.tail(1000).count("configuration re-read") > self.reloads, 10, "it is re-read")
+        self.reloads = self.site.worker.tail(1000).count("configuration re-read")
+
+    def test_the_rate_of_all_copies_is_limited_and_sighup_changes_the_limit(self):
+        self.reloads = self.site.worker.tail(1000).count("configuration re-read")
+        name, (h1,), _ = self.site.session(capacity="64MiB")
+        with self.site.host(h1) as host:
+            for offset in range(0, host.size, 4 << 20):
+                host.write(random_bytes(4 << 20), offset)
+            host.flush()
+        backup = self.site.backup(name)
+        self.limit_copies(1)
+        try:
+            self.scheduler.done(
+                "Recover", session=name, parameters={"backupId": backup, "backgroundCopy": True})
+            time.sleep(3)
+            pair, = self.scheduler.describe(name)["pairs"]
+            # 1,024 tracks: a second is 16 of them.
+            self.assertGreater(pair["tracksRemaining"], 500)
+        finally:
+            self.limit_copies(0)
+        wait_until(
+            lambda: self.scheduler.describe(name)["pairs"][0]["tracksRemaining"] == 0, 60, "it is copied")
+
     def test_logs_are_structured_lines(self):
         lines = self.site.worker.tail(1000).splitlines()
         self.assertTrue(lines)

@@ -19,7 +19,8 @@ struct WorkerCommand: AsyncParsableCommand {
         discussion: """
             Declares the broker's topology, opens the storage systems and the store, serves volumes over \
             NBD and health over HTTP, then takes commands until SIGTERM or SIGINT. It then stops taking, \
-            finishes what it took, publishes what it owes, and exits 0. SIGHUP re-reads the log level.
+            finishes what it took, publishes what it owes, and exits 0. SIGHUP re-reads the log level and \
+            the copies' rates.
 
             Logs are JSON lines on standard error.
             """)

@@ -43,6 +43,7 @@ final class WorkerSite: Sendable {
             store = try SQLiteStore(path: configuration.store.sqlite)
             storage = try EmbeddedStorage(
                 systems: configuration.storage.map { ($0.name, $0.path, $0.hasJournal) })
+            Self.limitCopies(of: storage, configuration)
             let random: @Sendable () -> Double = { Double.random(in: 0..<1) }
             source = try AMQPCommandSource(endpoint: endpoint, topology: topology, random: random)
             publisher = try AMQPPublisher(endpoint: endpoint, random: random)
@@ -183,11 +184,18 @@ final class WorkerSite: Sendable {
             isReady: { self.ready.load(ordering: .acquiring) })
     }
 
-    /// Takes over what can change without a restart: the log level.
+    private static func limitCopies(of storage: EmbeddedStorage, _ configuration: Configuration) {
+        for system in configuration.storage {
+            storage.stores[system.name]?.limitCopies(toMiBps: UInt32(system.copyRateMiBps))
+        }
+    }
+
+    /// Takes over what can change without a restart: the log level and the copies' rates.
     func reload(_ load: () throws -> Configuration) {
         do {
             let fresh = try load()
             level.current = Logger.Level(rawValue: fresh.logLevel) ?? .info
+            Self.limitCopies(of: storage, fresh)
             log.notice("configuration re-read", metadata: ["log.level": "\(fresh.logLevel)"])
         } catch {
             log.error("configuration not re-read: it has a fault", metadata: ["error": "\(error)"])
