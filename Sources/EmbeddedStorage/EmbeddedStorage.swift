@@ -50,19 +50,24 @@ public final class EmbeddedStorage: StoragePort {
         }
     }
 
-    /// Every volume of a system.
+    /// Every volume of a system. What hosts have written before the call counts, unless they write more than
+    /// the storage takes out of its journal within two seconds.
     public func inventory(of system: SubjectName) async throws(StorageFailure) -> [VolumeReport]? {
         guard let store = stores[system] else { return nil }
         return try await blocking { () throws(StorageFailure) in
-            try describe(store, nil, on: system)
+            store.settleJournal(milliseconds: 2_000)
+            return try describe(store, nil, on: system)
         }
     }
 
     /// Every volume with a point of a session, or presenting one.
     public func volumes(ofSession session: SubjectName) async throws(StorageFailure) -> [VolumeID] {
         var found: [VolumeID] = []
-        for name in stores.keys.sorted() {
-            for volume in try await inventory(of: name) ?? []
+        for (name, store) in stores.sorted(by: { $0.key < $1.key }) {
+            let all = try await blocking { () throws(StorageFailure) in
+                try describe(store, nil, on: name)
+            }
+            for volume in all
             where volume.points.contains(where: { $0.tag.session == session })
                 || volume.inbound?.tag.session == session
             {

@@ -26,7 +26,7 @@ extension Lane {
                 more.append(.storageCapacity(volume: volume, usedPercent: percent, level: level))
             case .storageTrouble(let system, let place, let errno):
                 services.log.error(
-                    "a storage system cannot make something durable",
+                    "a storage system got an error from its disk",
                     metadata: ["storage": "\(system)", "place": "\(place)", "errno": "\(errno)"])
             }
         }

@@ -20,6 +20,7 @@ final class Destager: Sendable {
     }
 
     private let journal: WriteJournal
+    private let volumesDirectory: String
     private let parts: StoreParts
 
     /// Milliseconds without a write after which it begins, and after which anything is old.
@@ -28,8 +29,9 @@ final class Destager: Sendable {
     /// Milliseconds until it tries again.
     private static let rest = 1_000
 
-    init(journal: WriteJournal, parts: StoreParts) {
+    init(journal: WriteJournal, volumes: String, parts: StoreParts) {
         self.journal = journal
+        volumesDirectory = volumes
         self.parts = parts
     }
 
@@ -53,10 +55,17 @@ final class Destager: Sendable {
     }
 
     /// Destages everything, by the caller's thread, when no other thread uses the store.
+    ///
+    /// Errors: those of the files; and `inputOutput` where the journal has failed: what it could not make
+    /// durable stays in it.
     func destageAll(through io: any BlockIO) throws(TrackStoreError) {
         let lane = DestageLane(parts: parts, io: io, segmentBlocks: journal.segmentBlocks)
         while let step = journal.state.withLock({ nextStep(&$0, now: 0, isUrgent: true) }) {
             try perform(step, lane, io)
+        }
+        let (isEmpty, failure) = journal.state.withLock { ($0.segments.isEmpty, $0.failure) }
+        guard isEmpty else {
+            throw .system(failure, "write to the journal", journal.directory)
         }
     }
 
@@ -133,7 +142,10 @@ final class Destager: Sendable {
         case .make(let number):
             let file = try EmptyJournalFile.make(
                 number, in: journal.directory, blocks: journal.segmentBlocks, through: io)
-            journal.state.withLock { state in insert(file, &state) }
+            journal.state.withLock { state in
+                state.makeFailure = 0
+                insert(file, &state)
+            }
         }
     }
 
@@ -180,7 +192,7 @@ final class Destager: Sendable {
 
     private func sync(_ volumes: [Volume], through io: any BlockIO) throws(TrackStoreError) {
         if volumes.count > 64 {
-            return try Files.syncFileSystem(journal.directory + "/../volumes")
+            return try Files.syncFileSystem(volumesDirectory)
         }
         for volume in volumes where !volume.isDeleted.load(ordering: .acquiring) {
             let failure = io.sync(try volume.file())
@@ -191,14 +203,15 @@ final class Destager: Sendable {
     /// Told once; tried again after a rest. Who waits for room meanwhile gets the error.
     private func fail(_ step: Step, _ error: TrackStoreError) {
         let isNew = journal.state.withLock { state in
+            // A file that cannot be made ahead of time is made when it is needed.
+            if case .make = step {
+                defer { state.makeFailure = error.errno }
+                return state.makeFailure != error.errno
+            }
             defer {
-                // A file that cannot be made ahead of time is made when it is needed.
-                if case .make = step {
-                } else {
-                    state.destageFailure = error
-                    state.failures += 1
-                    state.isPressed = false
-                }
+                state.destageFailure = error
+                state.failures += 1
+                state.isPressed = false
             }
             return state.destageFailure?.errno != error.errno
         }

@@ -47,6 +47,25 @@ public final class HostChannel {
             requests[next].failure = failure.reason
             next += 1
         }
+        for request in requests {
+            if let failure = request.failure { tell(failure, of: request, on: device.volume) }
+        }
+    }
+
+    /// A host that gets an error may be the only one who ever does: the storage tells it as well, with its
+    /// place, once for each kind until the volume has been flushed again.
+    private func tell(_ failure: HostFailure, of request: HostRequest, on volume: Volume) {
+        let number: Int32
+        switch failure {
+        case .noSpace: number = ENOSPC
+        case .inputOutput: number = EIO
+        case .gone, .readOnly, .outOfRange: return
+        }
+        guard volume.toldFailure.exchange(number, ordering: .acquiringAndReleasing) != number else {
+            return
+        }
+        let place = request.kind == .flush ? "" : " at byte \(request.offset)"
+        store.parts.tell(.storageFailed(place: volume.name + place, errno: number))
     }
 
     private struct Refusal { var reason: HostFailure? }
@@ -164,6 +183,7 @@ public final class HostChannel {
         guard store.isOpen else { return .gone }
         do throws(TrackStoreError) {
             try store.flush(device.volume, through: io)
+            device.volume.toldFailure.store(0, ordering: .releasing)
             return nil
         } catch {
             return HostFailure(error)

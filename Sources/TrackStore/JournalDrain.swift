@@ -42,6 +42,13 @@ extension TrackStore {
         return targets
     }
 
+    /// Waits until what hosts have been answered before the call is in the files, and what it overwrote is
+    /// saved, so that what the store says of its use counts it; for so many milliseconds at most. Where it
+    /// cannot be brought to the files, a fact has told that. From any thread that may block.
+    public func settleJournal(milliseconds: Int) {
+        parts.journal?.settle(milliseconds: milliseconds)
+    }
+
     /// Lets what is in the journal go to the files now, without waiting for it; for tests.
     package func hastenJournal() { parts.journal?.hasten() }
 

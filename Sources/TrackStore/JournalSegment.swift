@@ -78,7 +78,14 @@ struct EmptyJournalFile {
         guard rename(before, after) == 0 else {
             throw .system(errno, "rename a journal segment", before)
         }
-        try Files.syncDirectory(directory)
+        do throws(TrackStoreError) {
+            try Files.syncDirectory(directory)
+        } catch {
+            // So that whoever tries again finds it. Nothing may be appended under a name that a start
+            // may not see.
+            _ = rename(after, before)
+            throw error
+        }
         return EmptyJournalFile(number: number, file: file, nonce: nonce)
     }
 }

@@ -71,7 +71,8 @@ public final class TrackStore: Sendable {
             catalogue: catalogue, journal: isJournaling ? journal : nil, makeIO: makeIO,
             makeControlIO: configuration.makeIO ?? { PlainIO() }, tell: facts)
         copier = BackgroundCopier(parts: parts)
-        destager = Destager(journal: journal, parts: parts)
+        destager = Destager(
+            journal: journal, volumes: directory + "/volumes", parts: parts)
         try load(journal)
         if !isJournaling {
             try destager.destageAll(through: parts.makeControlIO())

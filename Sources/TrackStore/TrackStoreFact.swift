@@ -17,7 +17,8 @@ public enum TrackStoreFact: Sendable, Hashable {
     case copyCompleted(target: String, tag: String, tracksTotal: Int)
     /// A background copy stopped; `startBackgroundCopy` starts it again.
     case copyFailed(target: String, tag: String, errno: Int32)
-    /// The engine could not make something durable and will try again; `place` is a path or volume.
+    /// The disk failed, or is full. Either the engine could not do something and will try again, and
+    /// `place` is a path or volume; or a host got the error, and `place` is its volume and the byte.
     case storageFailed(place: String, errno: Int32)
 }
 

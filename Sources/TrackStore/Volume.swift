@@ -29,6 +29,8 @@ final class Volume: Sendable {
     /// A relationship keeps hosts from writing to it.
     let inhibitsWrites = Atomic<Bool>(false)
     let level = Atomic<Int>(0)
+    /// The last error that a host got and that was told; 0 after a flush.
+    let toldFailure = Atomic<Int32>(0)
 
     init(number: UInt16, path: String, record: VolumeRecord, points: [Point], log: SaveLog) {
         self.number = number

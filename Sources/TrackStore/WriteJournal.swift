@@ -44,6 +44,8 @@ final class WriteJournal: Sendable {
         /// Destaging failed, so many times; it is tried again.
         var destageFailure: TrackStoreError?
         var failures: UInt64 = 0
+        /// A file could not be made ahead of time.
+        var makeFailure: Int32 = 0
         /// When something was appended last. Milliseconds.
         var lastAppend: Int64 = 0
         /// Everything up to this segment is wanted in the files.
@@ -164,7 +166,6 @@ final class WriteJournal: Sendable {
         if let open = state.open {
             if state.segments[open].usedBlocks + blocks <= segmentBlocks { return open }
             guard !state.empty.isEmpty || state.segments.count < mostSegments else { return nil }
-            state.segments[open].isClosed = true
         }
         if state.empty.isEmpty {
             guard state.segments.count < mostSegments else { return nil }
@@ -175,6 +176,8 @@ final class WriteJournal: Sendable {
                     number, in: directory, blocks: segmentBlocks, through: io))
         }
         try syncLast(&state, through: io)
+        // Not before the next one is there: the open one may have room for smaller batches.
+        if let open = state.open { state.segments[open].isClosed = true }
         let file = state.empty.removeFirst()
         state.segments.append(
             JournalSegment(number: file.number, file: file.file, nonce: file.nonce))
@@ -260,6 +263,19 @@ final class WriteJournal: Sendable {
             state.calls += 1
         }
         state.notifyAll()
+    }
+
+    /// Waits until everything that was appended before the call has reached the files, or the time is up,
+    /// or destaging has failed.
+    func settle(milliseconds: Int) {
+        let (last, failures) = state.withLock { ($0.segments.last?.number ?? 0, $0.failures) }
+        guard last > 0 else { return }
+        hasten()
+        _ = state.withLock(
+            waitingWhile: { state in
+                state.segments.first.map { $0.number <= last } == true
+                    && state.failures == failures && state.failure == 0 && !state.isStopping
+            }, milliseconds: milliseconds, { _ in })
     }
 
     /// Waits until some volumes are their files. Nobody must write to them through the journal meanwhile.
