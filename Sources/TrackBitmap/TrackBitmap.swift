@@ -109,12 +109,15 @@ public final class TrackBitmap: @unchecked Sendable {
         return nil
     }
 
-    /// The first run of members at or after `start`, at most `limit` long; nil where there is none.
-    public func firstRun(from start: Int, limit: Int) -> Range<Int>? {
-        guard let first = firstMember(from: start) else { return nil }
-        var end = first + 1
-        while end < count, end - first < limit, contains(end) { end += 1 }
-        return first..<end
+    /// The first members at or after `start`, at most `limit` of them, in order.
+    public func firstMembers(from start: Int, limit: Int) -> [Int] {
+        var found: [Int] = []
+        var next = start
+        while found.count < limit, let member = firstMember(from: next) {
+            found.append(member)
+            next = member + 1
+        }
+        return found
     }
 }
 

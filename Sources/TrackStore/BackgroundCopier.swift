@@ -5,9 +5,10 @@ import TrackBitmap
 /// Fills targets with the tracks that they do not hold yet, and sees to it that a relationship
 /// whose last track has come over counts as drained only once that is durable.
 ///
-/// Relationships take turns, a run of tracks each, as far as their rates and the store's allow.
+/// Relationships take turns, as many tracks each, as far as their rates and the store's allow.
 /// Each goes on where it was, so that it reads and writes in order. A copy takes the tracks it copies
-/// as a host's write would, so the two exclude each other track by track.
+/// as a host's write would, so the two exclude each other track by track. Where tracks cannot be copied, all
+/// others are, before the copy stops and that is told.
 final class BackgroundCopier: Sendable {
     private struct Work {
         private(set) var relationships: [Relationship] = []
@@ -45,6 +46,8 @@ final class BackgroundCopier: Sendable {
         var next = 0
         var told: Int64
         var persisted: Int64
+        /// What the last pass over the tracks failed with.
+        var failure: Int32 = 0
     }
 
     private let parts: StoreParts
@@ -94,20 +97,27 @@ final class BackgroundCopier: Sendable {
         while let relationship = waitForWork(overall.notBefore) {
             let key = ObjectIdentifier(relationship)
             if relationship.pending.memberCount == 0 {
-                progress[key] = nil
-                complete(relationship, with: worker)
+                complete(relationship, with: worker, &progress[key])
                 continue
             }
             let now = monotonicMilliseconds()
             var own = progress[key] ?? Progress(told: now - Self.tellEvery, persisted: now)
-            let (failure, bytes) = worker.copySome(of: relationship, from: own.next)
-            own.next = relationship.pending.firstMember(from: own.next) ?? 0
-            overall.spend(bytes, rateMiBps: rateMiBps.load(ordering: .relaxed), now: now)
+            let result = worker.copySome(of: relationship, from: own.next)
+            own.next = result.next
+            overall.spend(result.bytes, rateMiBps: rateMiBps.load(ordering: .relaxed), now: now)
             relationship.pace.withLock {
                 $0.spend(
-                    bytes, rateMiBps: relationship.rateMiBps.load(ordering: .relaxed), now: now)
+                    result.bytes, rateMiBps: relationship.rateMiBps.load(ordering: .relaxed),
+                    now: now)
             }
-            if failure != 0 { fail(relationship, failure) }
+            if result.failure != 0 { own.failure = result.failure }
+            // A full disk concerns every track; anything else is told once all others are there.
+            let isPassed = relationship.pending.firstMember(from: own.next) == nil
+            if isPassed { own.next = 0 }
+            if own.failure == ENOSPC || isPassed && own.failure != 0 {
+                fail(relationship, own.failure)
+                own.failure = 0
+            }
             tellProgress(of: relationship, &own, now)
             if now - own.persisted >= Self.persistEvery {
                 own.persisted = now
@@ -119,14 +129,23 @@ final class BackgroundCopier: Sendable {
 
     /// The last track has come over. What feeds the source of a fast reverse restore may still have to
     /// give some to points.
-    private func complete(_ relationship: Relationship, with worker: CopyWorker) {
+    private func complete(
+        _ relationship: Relationship, with worker: CopyWorker, _ progress: inout Progress?
+    ) {
         guard let feeding = relationship.feeding,
             parts.isNeeded(feeding, but: relationship.point)
-        else { return drain(relationship, through: worker.io) }
+        else {
+            progress = nil
+            return drain(relationship, through: worker.io)
+        }
         let failure = worker.copySome(of: feeding, from: 0).failure
         guard failure != 0 else { return }
-        fail(feeding, failure)
-        rest()
+        let now = monotonicMilliseconds()
+        var own = progress ?? Progress(told: now, persisted: now)
+        if own.failure != failure { fail(feeding, failure) }
+        own.failure = failure
+        progress = own
+        rest(relationship)
     }
 
     private func fail(_ relationship: Relationship, _ failure: Int32) {
@@ -183,13 +202,14 @@ final class BackgroundCopier: Sendable {
             let number = (work.next + step) % work.relationships.count
             let relationship = work.relationships[number]
             guard !relationship.drained, !relationship.withdrawn else { continue }
+            var ready = relationship.pace.withLock { $0.retryAt }
             if relationship.pending.memberCount > 0 {
                 guard relationship.copying else { continue }
-                let ready = max(moment, relationship.pace.withLock { $0.notBefore })
-                guard ready <= now else {
-                    earliest = min(earliest ?? ready, ready)
-                    continue
-                }
+                ready = max(ready, moment, relationship.pace.withLock { $0.notBefore })
+            }
+            guard ready <= now else {
+                earliest = min(earliest ?? ready, ready)
+                continue
             }
             work.next = number + 1
             work.isAwake = true
@@ -207,8 +227,9 @@ final class BackgroundCopier: Sendable {
     }
 
     /// Something does not work: it is tried again after a second.
-    private func rest() {
-        _ = work.withLock(waitingWhile: { !$0.isStopping }, milliseconds: 1000, { _ in })
+    private func rest(_ relationship: Relationship) {
+        let moment = monotonicMilliseconds() + 1000
+        relationship.pace.withLock { $0.retryAt = moment }
     }
 
     /// Only when it is durable that the last track has come over is the point let go of.
@@ -222,7 +243,7 @@ final class BackgroundCopier: Sendable {
             guard isDone else { return }
         } catch {
             parts.tell(.storageFailed(place: error.place, errno: error.errno))
-            rest()
+            rest(relationship)
             return
         }
         relationship.pace.withLock { $0.pause() }

@@ -38,21 +38,33 @@ final class CopyLane {
         saver = Saver(parts: parts, io: io, blocks: Self.run * Geometry.blocksPerTrack)
     }
 
-    /// Copies the next run of pending tracks at or after `start`. Gives an error number or 0, and how
-    /// many bytes were read.
-    func copySome(of relationship: Relationship, from start: Int) -> (failure: Int32, bytes: Int) {
-        let pending = relationship.pending
-        guard
-            let run = pending.firstRun(from: start, limit: Self.run)
-                ?? pending.firstRun(from: 0, limit: Self.run)
-        else { return (0, 0) }
-        return copy(run.map { UInt32($0) }, of: relationship)
+    /// What a copy came to.
+    struct Result {
+        /// The first error number, or 0.
+        var failure: Int32 = 0
+        /// Bytes written: holes stay holes and cost nothing.
+        var bytes = 0
+        /// Where the next copy begins.
+        var next = 0
     }
 
-    /// Copies those of at most `run` tracks that are pending.
-    func copy(
-        _ tracks: [UInt32], of relationship: Relationship
-    ) -> (failure: Int32, bytes: Int) {
+    /// Copies the next pending tracks at or after `start`, adjacent or not. Where one cannot be read, the
+    /// others are copied all the same.
+    func copySome(of relationship: Relationship, from start: Int) -> Result {
+        let tracks = relationship.pending.firstMembers(from: start, limit: Self.run)
+        guard let last = tracks.last else { return Result(next: start) }
+        var result = copy(tracks.map { UInt32($0) }, of: relationship)
+        if result.failure == EIO, tracks.count > 1 {
+            for track in tracks where relationship.pending.contains(track) {
+                result.bytes += copy([UInt32(track)], of: relationship).bytes
+            }
+        }
+        result.next = last + 1
+        return result
+    }
+
+    /// Copies those of at most `run` tracks that are pending, or none of them.
+    func copy(_ tracks: [UInt32], of relationship: Relationship) -> Result {
         let target = relationship.target
         do throws(TrackStoreError) {
             try target.state.withLock(waitingWhile: { state in
@@ -62,7 +74,7 @@ final class CopyLane {
                 state.lockedTracks.formUnion(tracks)
             }
         } catch {
-            return (error.number, 0)
+            return Result(failure: error.number)
         }
         defer {
             target.state.withLock { $0.lockedTracks.subtract(tracks) }
@@ -71,13 +83,15 @@ final class CopyLane {
         // Who withdraws waits for this operation.
         guard !copies.isEmpty, !relationship.withdrawn,
             !target.isDeleted.load(ordering: .acquiring)
-        else { return (0, 0) }
+        else { return Result() }
         do throws(TrackStoreError) {
             try read(relationship)
             try save(target)
-            return (overwrite(relationship, try target.file()), copies.count * Geometry.track)
+            let failure = overwrite(relationship, try target.file())
+            return Result(
+                failure: failure, bytes: operations.reduce(0) { $0 + $1.length })
         } catch {
-            return (error.number, 0)
+            return Result(failure: error.number)
         }
     }
 

@@ -22,9 +22,8 @@ final class CopyWorker {
 
     deinit { epochs.unregister(slot) }
 
-    /// One operation: copies the next run of pending tracks at or after `start`. Gives an error number
-    /// or 0, and how many bytes were read.
-    func copySome(of relationship: Relationship, from start: Int) -> (failure: Int32, bytes: Int) {
+    /// One operation: copies the next pending tracks at or after `start`.
+    func copySome(of relationship: Relationship, from start: Int) -> CopyLane.Result {
         epochs.enter(slot)
         defer {
             reader.end()

@@ -145,8 +145,10 @@ struct RecordedChanges: Sendable {
 /// What a background copy may do next, and how fast it has been: both from the number of pending
 /// tracks and a clock, in milliseconds.
 struct CopyPace {
-    /// Nothing is copied before this moment.
-    private(set) var notBefore: Int64 = 0
+    /// In microseconds: what a track takes at a high rate is less than a millisecond, and adds up.
+    private var due: Int64 = 0
+    /// Something did not work, and is not tried again before this moment.
+    var retryAt: Int64 = 0
     private var sample: (time: Int64, remaining: Int)?
     /// Tracks a second, of the last seconds.
     private(set) var tracksPerSecond = 0.0
@@ -154,8 +156,11 @@ struct CopyPace {
     /// So many bytes were copied under a limit of so many MiB a second.
     mutating func spend(_ bytes: Int, rateMiBps: UInt32, now: Int64) {
         guard rateMiBps > 0 else { return }
-        notBefore = max(notBefore, now) + Int64(bytes) * 1000 / (Int64(rateMiBps) << 20)
+        due = max(due, now * 1000) + Int64(bytes) * 1_000_000 / (Int64(rateMiBps) << 20)
     }
+
+    /// Nothing is copied before this moment.
+    var notBefore: Int64 { due / 1000 }
 
     /// So many tracks are left.
     mutating func observe(remaining: Int, now: Int64) {

@@ -300,6 +300,18 @@ struct CopyTests {
                 == .relationshipExists)
     }
 
+    @Test("a target can be read while the end of what it presents is being stored")
+    func readsWhileReplaced() throws {
+        let small = try SmallStore(["0100", "0200"])
+        small.channel.write(try small.device(), 0, block(1, count: 200_000))
+        try make(small, [copy("0100", "0200")])
+        let relationship = try #require(try small.store.volume("0200").inbound)
+        relationship.isWithdrawn.store(true, ordering: .sequentiallyConsistent)
+        let read = try small.channel.read(try small.device("0200"), 0, 200_000)
+        #expect(read == block(1, count: 200_000))
+        relationship.isWithdrawn.store(false, ordering: .sequentiallyConsistent)
+    }
+
     @Test("a limit of a copy is a pause after each run, and its speed comes from what is pending")
     func pace() {
         var pace = CopyPace()
@@ -308,6 +320,10 @@ struct CopyTests {
         pace.spend(1 << 20, rateMiBps: 4, now: 1000)
         pace.spend(1 << 20, rateMiBps: 4, now: 1001)
         #expect(pace.notBefore == 1500)
+        // 625 µs each: a limit also holds where a run takes less than a millisecond.
+        var tracks = CopyPace()
+        for _ in 0..<160 { tracks.spend(65_536, rateMiBps: 100, now: 1000) }
+        #expect(tracks.notBefore == 1100)
         pace.observe(remaining: 1000, now: 2000)
         pace.observe(remaining: 900, now: 2100)
         #expect(pace.tracksPerSecond == 0)

@@ -63,6 +63,31 @@ struct DamageTests {
         }
     }
 
+    @Test("a copy brings every track over but the damaged one, then stops, and that is told once")
+    func copiesTheRest() throws {
+        let small = try SmallStore(["0100", "0200"], journal: false)
+        small.channel.write(try small.device(), 0, block(1, count: 200_000))
+        try small.store.backup("a/1", ["0100"])
+        small.channel.write(try small.device(), 65_536, block(2))
+        Segments.flip(small.scratch, block: 2)
+        try small.store.establish(
+            [.init(source: "0100", tag: "a/1", target: "0200")], backgroundCopy: true)
+        var inbound = try small.store.relationship(into: "0200")
+        for _ in 0..<500 where inbound?.isCopying == true {
+            usleep(10_000)
+            inbound = try small.store.relationship(into: "0200")
+        }
+        #expect(inbound?.tracksRemaining == 1)
+        #expect(inbound?.isCopying == false)
+        let failures = small.facts.take().filter {
+            if case .copyFailed("0200", "a/1", EIO) = $0 { true } else { false }
+        }
+        #expect(failures.count == 1)
+        let target = try small.device("0200")
+        #expect(try small.channel.read(target, 0, 65_536) == Array(block(1, count: 65_536)))
+        #expect(throws: UnexpectedFailure.self) { try small.channel.read(target, 65_536, 4096) }
+    }
+
     @Test("only the damaged block cannot be read; the rest of its track and batch can")
     func exactlyTheBlock() throws {
         let small = try SmallStore(journal: false)
