@@ -42,15 +42,26 @@ extension TrackStore {
 }
 
 extension Relationship {
-    /// Makes the target's data durable, and then the bits that were clear before.
+    /// Makes the target's data durable, and then the bits that were clear before; or finds that the
+    /// relationship is one no more.
     func persist(in catalogue: Catalogue, through io: any BlockIO) throws(TrackStoreError) {
-        try persisting.withLock { (_: inout Void) throws(TrackStoreError) in
+        while try !store(in: catalogue, through: io), target.inbound === self {
+            // The transaction that was to end it may have failed.
+            target.waitWhileReplacing(self)
+        }
+    }
+
+    /// False where it was marked as withdrawn.
+    private func store(
+        in catalogue: Catalogue, through io: any BlockIO
+    ) throws(TrackStoreError) -> Bool {
+        try persisting.withLock { (_: inout Void) throws(TrackStoreError) -> Bool in
             let changed = pending.takeChangedPages()
             let pages = changed.map { (number: $0, bytes: pending.bytes(ofPage: $0)) }
             do throws(TrackStoreError) {
                 let failure = io.sync(try target.file())
                 guard failure == 0 else { throw .system(failure, "sync a volume", target.path) }
-                guard !pages.isEmpty else { return }
+                guard !pages.isEmpty else { return true }
                 let isStored = try catalogue.write { (transaction) throws(TrackStoreError) in
                     // Once withdrawn, the rows may be another relationship's.
                     guard !withdrawn else { return false }
@@ -62,12 +73,13 @@ extension Relationship {
                 }
                 guard isStored else {
                     for page in changed { pending.markChanged(page: page) }
-                    return
+                    return false
                 }
                 // Nothing is saved any more for tracks that are durably here.
                 for page in pages {
                     page.bytes.withUnsafeBytes { _ = stored.load(page: page.number, from: $0) }
                 }
+                return true
             } catch {
                 for page in changed { pending.markChanged(page: page) }
                 throw error

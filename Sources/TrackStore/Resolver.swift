@@ -157,7 +157,8 @@ final class Resolver {
         pointChecks.append((number, point))
         let stamp = stamps.index(volume: volume.number, track: want.track)
         stampChecks.append((number, stamp, stamps.load(stamp)))
-        try index.find(volume, track: want.track, from: point.sequence, into: &found)
+        try index.find(
+            volume, track: want.track, from: point.sequence, covering: mask, into: &found)
         var rest = mask
         for entry in found {
             let hit = entry.mask & rest
@@ -317,10 +318,9 @@ final class Resolver {
         for (want, index, value) in stampChecks where stamps.load(index) != value {
             wants[want].mustRetry = true
         }
+        // One that is being replaced or withdrawn keeps its hold on its point until this operation is over.
         for (want, relationship) in pendingChecks
-        where relationship.withdrawn
-            || !relationship.pending.contains(Int(wants[want].track))
-        {
+        where !relationship.pending.contains(Int(wants[want].track)) {
             wants[want].mustRetry = true
         }
         for (want, point) in pointChecks where !point.live {

@@ -29,8 +29,8 @@ final class Volume: Sendable {
     /// A relationship keeps hosts from writing to it.
     let inhibitsWrites = Atomic<Bool>(false)
     let level = Atomic<Int>(0)
-    /// The last error that a host got and that was told; 0 after a flush.
-    let toldFailure = Atomic<Int32>(0)
+    /// When an error that a host got was told last. Milliseconds.
+    let failureTold = Atomic<Int64>(-10_000)
 
     init(number: UInt16, path: String, record: VolumeRecord, points: [Point], log: SaveLog) {
         self.number = number
@@ -125,6 +125,14 @@ final class Volume: Sendable {
                     relationship?.inhibitsTargetWrites ?? false, ordering: .releasing)
             }
         }
+    }
+
+    /// Waits while a relationship into this volume is marked as withdrawn and still presented: a transaction
+    /// is about to decide it. A hundredth of a second at most, since whoever marked it may take that back.
+    func waitWhileReplacing(_ relationship: Relationship) {
+        _ = state.withLock(
+            waitingWhile: { _ in relationship.withdrawn && self.inbound === relationship },
+            milliseconds: 10, { _ in })
     }
 
     /// The store is closed: volumes and relationships, which know each other, let go, so that their

@@ -210,14 +210,17 @@ extension WriteLane {
             guard
                 let point = VolumeState.newestNeeding(touch.track, points, readers, after: base)
             else { return 0 }
-            try index.find(volume, track: touch.track, from: point.sequence, into: &found)
+            try index.find(
+                volume, track: touch.track, from: point.sequence, covering: touch.touched,
+                into: &found)
             return touch.touched & ~found.reduce(0) { $0 | $1.mask }
         }
         let covered = try state.saved.mask(of: touch.track) { (track) throws(TrackStoreError) in
             guard let point = VolumeState.newestNeeding(track, points, readers) else {
                 return .max
             }
-            try index.find(volume, track: track, from: point.sequence, into: &found)
+            try index.find(
+                volume, track: track, from: point.sequence, covering: .max, into: &found)
             return found.reduce(0) { $0 | $1.mask }
         }
         return touch.touched & ~covered
@@ -233,9 +236,11 @@ extension WriteLane {
         }
     }
 
-    /// Copies the tracks that must be copied before they are written.
+    /// Copies the tracks that must be copied before they are written. Where the relationship is about to be
+    /// replaced, nothing is copied for it any more: the decision waits for what comes.
     private func finish(_ volume: Volume) throws(TrackStoreError) {
         guard let relationship else { return }
+        volume.waitWhileReplacing(relationship)
         for start in stride(from: 0, to: unfinished.count, by: CopyLane.run) {
             let some = Array(unfinished[start..<min(start + CopyLane.run, unfinished.count)])
             let failure = copyLane.copy(some, of: relationship).failure
