@@ -12,6 +12,8 @@ extension StoreParts {
     /// may have changed. By a host's thread, which has the tracks it writes.
     func makeRoom(on volume: Volume, blocks: Int) throws(TrackStoreError) -> Bool {
         guard exceeds(volume, blocks) else { return false }
+        // Whatever is wanted at once, points do not roll off before somebody has been told that it is full.
+        volume.noteUsage(and: blocks, tell)
         var tags: [String] = []
         defer {
             if !tags.isEmpty {
@@ -99,11 +101,11 @@ extension Volume {
         return UInt64(blocks) * UInt64(Geometry.block)
     }
 
-    /// Tells when the use of the safeguarded capacity passes a level.
-    func noteUsage(_ tell: (TrackStoreFact) -> Void) {
+    /// Tells when the use of the safeguarded capacity passes a level, with so many more blocks as are wanted.
+    func noteUsage(and wanted: Int = 0, _ tell: (TrackStoreFact) -> Void) {
         let capacity = safeguardedCapacity
         guard capacity > 0 else { return }
-        let used = usage ?? 0
+        let used = min((usage ?? 0) + UInt64(wanted * Geometry.block), max(usage ?? 0, capacity))
         let reached = CapacityLevel(used: used, of: capacity)
         let before = level.exchange(reached.rawValue, ordering: .acquiringAndReleasing)
         guard before != reached.rawValue else { return }

@@ -236,12 +236,17 @@ extension DestageLane {
         of work: Work, _ sequence: UInt64, _ state: inout VolumeState, _ volume: Volume
     ) throws(TrackStoreError) -> UInt16 {
         let (points, readers) = (state.points, state.readers)
+        // The points that the write counts for may be gone by now.
+        guard
+            VolumeState.newestNeeding(work.track, points, readers, before: sequence + 1) != nil
+        else { return 0 }
         let saved = { (track: UInt32) throws(TrackStoreError) -> UInt16 in
             guard
                 let point = VolumeState.newestNeeding(
                     track, points, readers, before: sequence + 1)
             else { return .max }
-            try self.index.find(volume, track: track, from: point.sequence, into: &self.found)
+            try self.index.find(
+                volume, track: track, from: point.sequence, covering: .max, into: &self.found)
             return self.found.reduce(0) { $0 | $1.mask }
         }
         // Since the newest point, the map knows.

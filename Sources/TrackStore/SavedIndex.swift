@@ -165,9 +165,12 @@ final class IndexReader {
     /// What the entry stands for could not be read, or is not what was saved.
     func suspect(_ key: SavedKey) { index.suspicions.add(key) }
 
-    /// The entries of a track saved at or after `sequence`, earliest first.
+    /// The entries of a track saved at or after `sequence`, earliest first: all of them, or as far as
+    /// needed to find the first entry of each of some blocks, so that a track that is written again after
+    /// each of many points costs no more than another.
     func find(
-        _ volume: Volume, track: UInt32, from sequence: UInt64, into found: inout [SavedEntry]
+        _ volume: Volume, track: UInt32, from sequence: UInt64, covering blocks: UInt16? = nil,
+        into found: inout [SavedEntry]
     ) throws(TrackStoreError) {
         found.removeAll(keepingCapacity: true)
         volume.log.pending.find(track: track, from: sequence, into: &found)
@@ -178,7 +181,7 @@ final class IndexReader {
             transaction = try catalogue.beginReading()
             version = newest
         }
-        try findCommitted(volume, track, sequence, into: &found)
+        try findCommitted(volume, track, sequence, blocks, into: &found)
         if pending > 0 {
             found.sort { left, right in
                 (left.sequence, left.segment, left.block) < (
@@ -203,9 +206,48 @@ final class IndexReader {
         return tracks
     }
 
+    /// The first track of a range of which anything was saved at or after `sequence`; or a track before which
+    /// there is none, where looking on would take long; or the end of the range.
+    func firstTrack(
+        of volume: Volume, in tracks: Range<UInt32>, savedFrom sequence: UInt64
+    ) throws(TrackStoreError) -> UInt32 {
+        let pending = volume.log.pending.tracks(from: sequence).lazy.map { UInt32($0) }
+            .filter { tracks ~= $0 }.min()
+        let transaction = try catalogue.beginReading()
+        var first = tracks.upperBound
+        var rows = 0
+        var start: [UInt8] = Key.volume(volume.number)
+        start.put(tracks.lowerBound.bigEndian)
+        var failure: TrackStoreError?
+        start.withUnsafeBytes { start in
+            do throws(TrackStoreError) {
+                try transaction.scan(.saved, from: start) {
+                    (key, _) throws(TrackStoreError) in
+                    var reader = KeyReader(key)
+                    guard reader.take(UInt16.self) == volume.number else { return false }
+                    let track = reader.take(UInt32.self)
+                    guard track < tracks.upperBound else { return false }
+                    rows += 1
+                    if reader.take(UInt64.self) >= sequence || rows == Self.mostRows {
+                        first = track
+                        return false
+                    }
+                    return true
+                }
+            } catch { failure = error }
+        }
+        if let failure { throw failure }
+        return min(first, pending ?? tracks.upperBound)
+    }
+
+    /// Rows that are looked at to tell holes of a backup.
+    private static let mostRows = 10_000
+
     private func findCommitted(
-        _ volume: Volume, _ track: UInt32, _ sequence: UInt64, into found: inout [SavedEntry]
+        _ volume: Volume, _ track: UInt32, _ sequence: UInt64, _ blocks: UInt16?,
+        into found: inout [SavedEntry]
     ) throws(TrackStoreError) {
+        var missing = blocks ?? 0
         // volume 2 · track 4 · sequence 8, big-endian
         var start = InlineArray<16, UInt8>(repeating: 0)
         withUnsafeMutableBytes(of: &start) { bytes in
@@ -223,8 +265,10 @@ final class IndexReader {
                     guard reader.take(UInt16.self) == volume.number,
                         reader.take(UInt32.self) == track
                     else { return false }
-                    found.append(try SavedEntry(track: track, &reader, value, volume.path))
-                    return true
+                    let entry = try SavedEntry(track: track, &reader, value, volume.path)
+                    found.append(entry)
+                    missing &= ~entry.mask
+                    return blocks == nil || missing != 0
                 }
             } catch { failure = error }
         }

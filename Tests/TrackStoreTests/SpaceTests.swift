@@ -40,6 +40,35 @@ struct SpaceTests {
         #expect(try small.store.describe().volumes[0].safeguardedUsed == 0)
     }
 
+    @Test(
+        "however much is saved at once, it is told that the capacity is full before points roll off"
+    )
+    func toldBeforeRollOff() throws {
+        let small = try SmallStore(multiplier: 1)
+        let device = try small.device()
+        small.channel.write(device, 0, block(0, count: SmallStore.capacity))
+        for number in 1...4 {
+            try small.store.backup("a/\(number)", ["0100"])
+            small.channel.write(device, 0, block(number, count: SmallStore.capacity / 2 + 65_536))
+            try small.store.drainJournal()
+        }
+        var isFull = false
+        var rolledOff = 0
+        for fact in small.facts.take() {
+            switch fact {
+            case .capacity(_, let percent, let level):
+                isFull = isFull || level == .critical
+                #expect(percent <= 100)
+            case .pointsRolledOff:
+                #expect(isFull)
+                isFull = false
+                rolledOff += 1
+            case .pointsDamaged, .copyProgress, .copyCompleted, .copyFailed, .storageFailed: break
+            }
+        }
+        #expect(rolledOff > 1)
+    }
+
     @Test("the dead front of a segment that lives on is punched out")
     func deadFront() throws {
         let small = try SmallStore()
