@@ -30,7 +30,7 @@ final class Arena {
     private var piece = 0
     private var used = 0
     private let pieceSize: Int
-    private static let kept = 32 << 20
+    private static let kept = 16 << 20
 
     init(pieceSize: Int) {
         self.pieceSize = pieceSize

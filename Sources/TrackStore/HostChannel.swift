@@ -11,7 +11,8 @@ public final class HostChannel {
     private let io: any BlockIO
     let index: IndexReader
     private let resolver: Resolver
-    private let lane: WriteLane
+    /// Made when something is written: most who read a backup never do.
+    private lazy var lane = WriteLane(store: store, io: io, index: index, resolver: resolver)
     private let arena = Arena(pieceSize: 4 << 20)
     private var wave = Wave()
     private var wants: [Want] = []
@@ -24,7 +25,6 @@ public final class HostChannel {
         io = store.makeIO()
         index = IndexReader(catalogue: store.parts.catalogue, index: store.parts.index)
         resolver = Resolver(stamps: store.parts.stamps, index: index, io: io)
-        lane = WriteLane(store: store, io: io, index: index, resolver: resolver)
         slot = store.parts.epochs.register()
     }
 
@@ -48,24 +48,30 @@ public final class HostChannel {
             next += 1
         }
         for request in requests {
-            if let failure = request.failure { tell(failure, of: request, on: device.volume) }
+            if let failure = request.failure { tell(failure, of: request, on: device) }
         }
     }
 
     /// A host that gets an error may be the only one who ever does: the storage tells it as well, with its
-    /// place, once for each kind until the volume has been flushed again.
-    private func tell(_ failure: HostFailure, of request: HostRequest, on volume: Volume) {
+    /// place, at most once in ten seconds a volume.
+    private func tell(_ failure: HostFailure, of request: HostRequest, on device: OpenDevice) {
         let number: Int32
         switch failure {
         case .noSpace: number = ENOSPC
         case .inputOutput: number = EIO
         case .gone, .readOnly, .outOfRange: return
         }
-        guard volume.toldFailure.exchange(number, ordering: .acquiringAndReleasing) != number else {
-            return
-        }
-        let place = request.kind == .flush ? "" : " at byte \(request.offset)"
-        store.parts.tell(.storageFailed(place: volume.name + place, errno: number))
+        let now = monotonicMilliseconds()
+        let told = device.volume.failureTold.load(ordering: .acquiring)
+        guard now - told >= 10_000,
+            device.volume.failureTold.compareExchange(
+                expected: told, desired: now, ordering: .acquiringAndReleasing
+            ).exchanged
+        else { return }
+        var place = device.volume.name
+        if let point = device.point { place += " at \(point.tag)" }
+        if request.kind != .flush { place += ", byte \(request.offset)" }
+        store.parts.tell(.storageFailed(place: place, errno: number))
     }
 
     private struct Refusal { var reason: HostFailure? }
@@ -183,7 +189,6 @@ public final class HostChannel {
         guard store.isOpen else { return .gone }
         do throws(TrackStoreError) {
             try store.flush(device.volume, through: io)
-            device.volume.toldFailure.store(0, ordering: .releasing)
             return nil
         } catch {
             return HostFailure(error)
@@ -300,42 +305,5 @@ extension HostChannel {
         for (index, operation) in operations.enumerated() where operation.failure != 0 {
             requests[owners[index]].failure = HostFailure(errno: operation.failure)
         }
-    }
-}
-
-// Holes.
-extension HostChannel {
-    /// Data and holes of a range, in order, in at most `limit` pieces (1 or more); their lengths
-    /// may sum to less than the range. What may have to be read through a point, or from the journal,
-    /// counts as data; a hole always reads as zeroes. Empty where the range is not inside the device.
-    public func allocation(
-        of device: OpenDevice, offset: UInt64, length: UInt64, limit: Int
-    ) -> [(length: UInt64, isHole: Bool)] {
-        guard length > 0, offset <= device.capacity, length <= device.capacity - offset else {
-            return []
-        }
-        guard device.point == nil, !device.volume.presentsPoint, store.isOpen,
-            let file = try? device.volume.file()
-        else { return [(length, false)] }
-        var pieces: [(length: UInt64, isHole: Bool)] = []
-        var position = Int(offset)
-        let end = Int(offset + length)
-        // Asked first: what leaves the journal from now on is in the file.
-        let journaled = device.volume.journaled.tracks(
-            in: UInt32(position / Geometry.track)..<UInt32((end - 1) / Geometry.track + 1))
-        while position < end, pieces.count < max(limit, 1) {
-            var next = lseek(file, position, linux_seek_data)
-            var isHole = next != position
-            if next < 0 { next = errno == ENXIO ? end : position }
-            if !isHole { next = lseek(file, position, linux_seek_hole) }
-            next = next <= position ? end : min(next, end)
-            if isHole, !journaled.isEmpty {
-                let tracks = position / Geometry.track...(next - 1) / Geometry.track
-                isHole = !journaled.contains { tracks ~= Int($0) }
-            }
-            pieces.append((UInt64(next - position), isHole))
-            position = next
-        }
-        return pieces
     }
 }

@@ -35,6 +35,10 @@ struct SmallStore {
     /// Stops as a killed process does and starts again.
     mutating func crash() throws {
         store.abandon()
+        try restartAbandoned()
+    }
+
+    mutating func restartAbandoned() throws {
         store = try TrackStore(configuration, facts: facts.add)
         channel = try HostChannel(store: store)
     }
@@ -202,10 +206,42 @@ struct PointTests {
         #expect(pieces.map(\.length).reduce(0, +) == device.capacity)
         #expect(pieces.first?.isHole == true && pieces.first?.length ?? 0 <= 4 * 65_536)
         #expect(pieces.contains { !$0.isHole })
+    }
+
+    @Test("a hole of a backup is told where nothing lies and nothing was saved, now and later")
+    func holesOfBackups() throws {
+        let small = try SmallStore()
+        let device = try small.device()
+        small.channel.write(device, 4 * 65_536, block(1, count: 65_536))
         try small.store.backup("a/1", ["0100"])
         let point = try small.point("a/1")
-        #expect(
-            small.channel.allocation(of: point, offset: 0, length: 100, limit: 1).first?.isHole
-                == false)
+        let before = try small.channel.readAll(point)
+        for moment in ["at first", "in the journal", "in the files"] {
+            if moment == "in the journal" {
+                // The one had nothing, the other has nothing from now on.
+                small.channel.write(device, 8 * 65_536, block(2))
+                small.channel.zero(device, 4 * 65_536, 65_536)
+            }
+            if moment == "in the files" { try small.store.drainJournal() }
+            var position = 0
+            var holes: Set<Int> = []
+            while position < SmallStore.capacity {
+                let pieces = small.channel.allocation(
+                    of: point, offset: UInt64(position),
+                    length: UInt64(SmallStore.capacity - position), limit: 2)
+                #expect(!pieces.isEmpty)
+                for piece in pieces {
+                    let end = position + Int(piece.length)
+                    if piece.isHole {
+                        holes.formUnion(position / 65_536..<end / 65_536)
+                        #expect(before[position..<end].allSatisfy { $0 == 0 })
+                    }
+                    position = end
+                }
+            }
+            #expect(
+                holes.isSuperset(of: moment == "in the journal" ? [] : [0, 1, 15]), "\(moment)")
+            #expect(try small.channel.readAll(point) == before)
+        }
     }
 }
