@@ -13,6 +13,7 @@ import Synchronization
 /// What is destaged twice, after a crash, saves nothing twice, since the entries are there.
 final class Destager: Sendable {
     private enum Step {
+        case tell(failure: Int32)
         case sync(WriteJournal.Position)
         case destage(JournalSegment, through: Int, durable: WriteJournal.Position)
         case retire(JournalSegment)
@@ -90,6 +91,10 @@ final class Destager: Sendable {
     private func nextStep(
         _ state: inout WriteJournal.State, now: Int64, isUrgent: Bool
     ) -> Step? {
+        if state.failure != 0, !state.isFailureTold {
+            state.isFailureTold = true
+            return .tell(failure: state.failure)
+        }
         guard let first = state.segments.first else {
             state.isPressed = false
             return nil
@@ -128,6 +133,8 @@ final class Destager: Sendable {
         _ step: Step, _ lane: DestageLane, _ io: any BlockIO
     ) throws(TrackStoreError) {
         switch step {
+        case .tell(let failure):
+            parts.tell(.storageFailed(place: journal.directory, errno: failure))
         case .sync(let end):
             try journal.sync(through: end, by: io)
         case .destage(let segment, let end, let durable):

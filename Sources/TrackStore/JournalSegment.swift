@@ -23,6 +23,8 @@ struct JournalSegment {
     var destagedBlocks = 1
     /// Nothing is appended any more.
     var isClosed = false
+    /// Its last batch says that it is the last.
+    var isSealed = false
     /// When the oldest batch that is not destaged was appended. Milliseconds.
     var since: Int64 = 0
     var members: [UInt16: Member] = [:]

@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 import TrackBitmap
 
@@ -31,7 +32,10 @@ extension TrackStore {
             if !log.pending.isEmpty { parts.index.note(volume, entries: 0) }
         }
         let volumes = loaded
-        let nextSequence = max(next, try journal.recover(volumes, through: io) + 1)
+        let recovered = try journal.recover(volumes, through: io)
+        // Damage of what was saved is found by block; here hosts' writes may be missing.
+        for place in recovered.damages { parts.tell(.storageFailed(place: place, errno: EIO)) }
+        let nextSequence = max(next, recovered.newest + 1)
         self.volumes.withLock { $0 = volumes }
         parts.control.withLock { $0.nextSequence = nextSequence }
         for number in rows.removed where volumes[number] == nil {

@@ -59,12 +59,22 @@ enum SegmentCodec {
     static func decodeSegmentHeader(
         volume: UInt16, segment: UInt32, from block: UnsafeRawPointer
     ) -> UInt64? {
+        guard let found = decodeSegmentHeader(volume: volume, from: block),
+            found.segment == segment
+        else { return nil }
+        return found.nonce
+    }
+
+    /// Any segment's number and nonce; nil where the block is no header of one.
+    static func decodeSegmentHeader(
+        volume: UInt16, from block: UnsafeRawPointer
+    ) -> (segment: UInt32, nonce: UInt64)? {
         var reader = ByteReader(block, count: Geometry.block)
         guard reader.isSealed(at: checksumPlace), reader.take(UInt64.self) == segmentMagic,
             reader.take(UInt32.self) == version, reader.take(UInt16.self) == volume,
-            reader.take(UInt16.self) == 0, reader.take(UInt32.self) == segment
+            reader.take(UInt16.self) == 0
         else { return nil }
-        return reader.take(UInt64.self)
+        return (reader.take(UInt32.self), reader.take(UInt64.self))
     }
 
     /// The caller has made sure that the entries fit.
@@ -122,7 +132,8 @@ enum SegmentCodec {
             next += entry.dataBlocks
             batch.entries.append(entry)
         }
-        return next - place - 1 == dataBlocks && count > 0 ? batch : nil
+        // Only the journal has empty ones.
+        return next - place - 1 == dataBlocks && (count > 0 || expected == nil) ? batch : nil
     }
 }
 

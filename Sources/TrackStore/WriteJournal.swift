@@ -41,6 +41,7 @@ final class WriteJournal: Sendable {
         var isSyncing = false
         /// An append or a sync failed.
         var failure: Int32 = 0
+        var isFailureTold = false
         /// Destaging failed, so many times; it is tried again.
         var destageFailure: TrackStoreError?
         var failures: UInt64 = 0
@@ -149,6 +150,7 @@ final class WriteJournal: Sendable {
 
     private func fail(_ state: inout State, _ failure: Int32) {
         state.failure = failure
+        state.calls += 1
         failed.store(true, ordering: .releasing)
         self.state.notifyAll()
     }
@@ -164,7 +166,8 @@ final class WriteJournal: Sendable {
         for blocks: Int, _ state: inout State, through io: any BlockIO
     ) throws(TrackStoreError) -> Int? {
         if let open = state.open {
-            if state.segments[open].usedBlocks + blocks <= segmentBlocks { return open }
+            // One block is kept for the seal.
+            if state.segments[open].usedBlocks + blocks < segmentBlocks { return open }
             guard !state.empty.isEmpty || state.segments.count < mostSegments else { return nil }
         }
         if state.empty.isEmpty {
@@ -175,6 +178,7 @@ final class WriteJournal: Sendable {
                 try EmptyJournalFile.make(
                     number, in: directory, blocks: segmentBlocks, through: io))
         }
+        try sealLast(&state, through: io)
         try syncLast(&state, through: io)
         // Not before the next one is there: the open one may have room for smaller batches.
         if let open = state.open { state.segments[open].isClosed = true }
@@ -190,6 +194,32 @@ final class WriteJournal: Sendable {
 
     /// True where content has to reach the files to make room.
     func isHalfFull(_ state: State) -> Bool { state.segments.count * 2 > mostSegments }
+
+    /// An empty batch ends a segment that another one follows: a start that does not find it knows that
+    /// something is missing.
+    private func sealLast(_ state: inout State, through io: any BlockIO) throws(TrackStoreError) {
+        guard let last = state.segments.indices.last, !state.segments[last].isSealed,
+            state.segments[last].usedBlocks < segmentBlocks
+        else { return }
+        let segment = state.segments[last]
+        let memory = AlignedMemory(count: Geometry.block)
+        SegmentCodec.encode(
+            SegmentCodec.Batch(
+                volume: 0, segment: segment.number, number: segment.batches, nonce: segment.nonce),
+            into: memory.start)
+        var operations = [
+            BlockOperation(
+                kind: .write, file: segment.file.descriptor, memory: memory.start,
+                length: Geometry.block, offset: segment.usedBlocks * Geometry.block)
+        ]
+        io.perform(&operations)
+        guard operations[0].failure == 0 else {
+            throw .system(operations[0].failure, "write to the journal", directory)
+        }
+        state.segments[last].usedBlocks += 1
+        state.segments[last].batches += 1
+        state.segments[last].isSealed = true
+    }
 
     /// A segment is durable before the next one is begun: what is durable is a front of the journal.
     private func syncLast(_ state: inout State, through io: any BlockIO) throws(TrackStoreError) {
@@ -252,7 +282,9 @@ final class WriteJournal: Sendable {
 
     /// Gives the disk space back, for a store without a journal. Everything has been destaged.
     func removeFiles() throws(TrackStoreError) {
-        for name in try Files.names(in: directory) { try Files.remove(directory + "/" + name) }
+        for name in try Files.names(in: directory) where !name.hasPrefix("damaged-") {
+            try Files.remove(directory + "/" + name)
+        }
     }
 
     /// Everything that is in the journal is wanted in the files.

@@ -115,6 +115,72 @@ struct JournalTests {
         try again.close()
     }
 
+    @Test("nothing is saved for a point that went while the write was in the journal")
+    func savesForNobody() throws {
+        let small = try protected()
+        #expect(small.channel.write(try small.device(), 0, block(2, count: 65_536)) == nil)
+        try small.store.dropPoints(tags: ["a/1"])
+        try small.store.drainJournal()
+        small.store.drainReclaimer()
+        try small.store.backup("a/2", ["0100"])
+        #expect(try used(small) == 0)
+        #expect(small.channel.write(try small.device(), 0, block(3)) == nil)
+        try small.store.drainJournal()
+        #expect(try small.channel.read(small.point("a/2"), 0, 65_536) == block(2, count: 65_536))
+    }
+
+    @Test(
+        "damage in a segment that another one follows is told, and what can be read counts",
+        arguments: [0, 1, 20])
+    func damagedSegment(block number: Int) throws {
+        var configuration = TrackStore.Configuration.test("", journal: true)
+        configuration.journalCapacity = 8 << 20
+        for attempt in 1...5 {
+            let scratch = Scratch()
+            configuration.directory = scratch.path
+            var small = try SmallStore(journal: true, configuration: configuration)
+            let device = try small.device()
+            small.channel.write(device, 0, block(1, count: SmallStore.capacity))
+            try small.store.backup("a/1", ["0100"])
+            let before = try small.channel.readAll(small.point("a/1"))
+            for index in 0..<28 {
+                small.channel.write(device, index % 16 * 65_536, block(index, count: 61_440))
+            }
+            small.store.abandon()
+            let names = Scratch.names(scratch.path + "/journal")
+            // The oldest holds what was written first, unless it was brought to the files meanwhile.
+            guard names.first == "00000001" else {
+                #expect(attempt < 5)
+                continue
+            }
+            try flip(scratch.path + "/journal/00000001", number)
+            try small.restartAbandoned()
+            let told = small.facts.take().compactMap { fact -> String? in
+                guard case .storageFailed(let place, EIO) = fact else { return nil }
+                return place
+            }
+            #expect(told.count == 1 && told.allSatisfy { $0.contains("/journal/00000001, block") })
+            #expect(
+                try small.channel.read(small.device(), 11 * 65_536, 61_440)
+                    == block(27, count: 61_440))
+            try small.store.drainJournal()
+            #expect(try small.channel.readAll(small.point("a/1")) == before)
+            try small.restart()
+            #expect(small.facts.take().isEmpty)
+            return
+        }
+    }
+
+    /// Spoils one byte of a block.
+    private func flip(_ path: String, _ block: Int) throws {
+        let file = Glibc.open(path, O_RDWR)
+        defer { Glibc.close(file) }
+        var byte: UInt8 = 0
+        #expect(pread(file, &byte, 1, off_t(block * 4096 + 9)) == 1)
+        byte ^= 0x10
+        #expect(pwrite(file, &byte, 1, off_t(block * 4096 + 9)) == 1)
+    }
+
     @Test("writes of one block between two points are saved for once")
     func coalesced() throws {
         let small = try protected()
@@ -317,6 +383,15 @@ struct JournalFaultTests {
         #expect(site.channel.write(site.device, 65_536, block(4)) == nil)
         #expect(site.channel.flush(site.device) == nil)
         #expect(try site.point() == site.before)
+        let told = { (place: String) in
+            site.facts.all.contains { fact in
+                guard case .storageFailed(let failed, EIO) = fact else { return false }
+                return failed.hasSuffix(place)
+            }
+        }
+        #expect(told("0100, byte 0"))
+        for _ in 0..<100 where !told("/journal") { usleep(20_000) }
+        #expect(told("/journal"))
         site.store.abandon()
         let again = try TrackStore(site.configuration)
         let channel = try HostChannel(store: again)
