@@ -45,12 +45,16 @@ final class FailingDisk: Sendable {
 
     let fault: Fault?
     private let state = Mutex(State())
+    private let makeIO: BlockIOFactory
 
-    /// A disk on which nothing fails only counts.
-    init(_ fault: Fault? = nil) { self.fault = fault }
+    /// A disk on which nothing fails only counts. `makeIO` is what lies beneath.
+    init(_ fault: Fault? = nil, over makeIO: @escaping BlockIOFactory = { PlainIO() }) {
+        self.fault = fault
+        self.makeIO = makeIO
+    }
 
     /// One for each thread of a store.
-    func io() -> any BlockIO { FailingIO(self) }
+    func io() -> any BlockIO { FailingIO(self, makeIO()) }
 
     /// How many operations of each kind there have been.
     var counts: [Kind: Int] { state.withLock { $0.counts } }
@@ -92,9 +96,12 @@ final class FailingDisk: Sendable {
 
 private final class FailingIO: BlockIO {
     private let disk: FailingDisk
-    private let plain = PlainIO()
+    private let plain: any BlockIO
 
-    init(_ disk: FailingDisk) { self.disk = disk }
+    init(_ disk: FailingDisk, _ plain: any BlockIO) {
+        self.disk = disk
+        self.plain = plain
+    }
 
     func perform(_ operations: inout [BlockOperation]) {
         for index in operations.indices { perform(&operations[index]) }

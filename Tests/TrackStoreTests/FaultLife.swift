@@ -18,6 +18,7 @@ extension FaultRun {
         guard isUp else { return }
         try fastReverse()
         try reverse()
+        try decide()
         try restart(crash: true)
         guard isUp else { return }
         try compareAll("after a crash")
@@ -35,7 +36,7 @@ extension FaultRun {
         }
         guard made else { return }
         for (name, size) in Self.sizes {
-            volumes[name] = PossibleContent([UInt8](repeating: 0, count: size))
+            volumes[name] = PossibleContent([UInt8](repeating: 0, count: size), unit: unit)
             points[name] = []
             devices[name] = try store.open(.volume(name))
         }
@@ -120,6 +121,48 @@ extension FaultRun {
         given["0201"] = nil
         try write("0100", [.write(90_000, 65_536)])
         try copyAll("0100")
+    }
+
+    /// Refreshes that can be taken back: one is kept, one is taken back, and nobody has decided on the
+    /// third.
+    private func decide() throws {
+        var copy = NewCopy(source: "0101", target: "0202")
+        copy.recordsChanges = true
+        volumes["0202"] = PossibleContent(
+            [UInt8](repeating: 0, count: 3 * 65_536), unit: unit)
+        devices["0202"] = try store.open(.volume("0202"))
+        var source = volumes["0101"]
+        let isNew = try store.relationship(into: "0202") == nil
+        guard isNew, try instant([.establish(copy)]), let first = source else {
+            volumes["0202"] = nil
+            return
+        }
+        give("0202", first)
+        try copyAll("0202")
+        for step in ["commit", "revert", "leave"] {
+            try write("0101", [.write(65_536, 30_000), .write(0, 700)])
+            try write("0202", [.write(131_072, 5000)])
+            try flush("0202")
+            let before = volumes["0202"]
+            source = volumes["0101"]
+            guard try instant([.refresh(target: "0202", revertible: true)]), let source else {
+                return
+            }
+            give("0202", source)
+            try write("0202", [.write(40_000, 3000)])
+            switch step {
+            case "commit":
+                try copyAll("0202")
+                guard try attempt("commit", { try store.commit(["0202"]) }) else { return }
+            case "revert":
+                guard try attempt("revert", { try store.revert(["0202"]) }), let before else {
+                    return
+                }
+                give("0202", before)
+                try copyAll("0202")
+            default: break
+            }
+        }
     }
 
     private func restoreInPlace() throws {

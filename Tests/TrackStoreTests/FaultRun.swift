@@ -22,13 +22,21 @@ final class FaultRun {
     /// back to that.
     var given: [String: PossibleContent] = [:]
     var numbers = SeededNumbers(seed: 7)
+    /// What the power is cut of when the disk has stopped; nil where it only fails.
+    private let cache: SimulatedDisk?
     /// What callers were told.
     private(set) var seen: [String] = []
+    /// Writes that the power cut took, at least in part.
+    private(set) var lostWrites = 0
     /// False once the store cannot be opened on this disk.
     private(set) var isUp = false
 
-    init(_ fault: FailingDisk.Fault? = nil) throws {
-        disk = FailingDisk(fault)
+    /// `cutsPower`: once the disk has failed, it has failed for ever, and what was not synced by then is
+    /// kept, lost or torn. Every write of a host asks to be durable.
+    init(_ fault: FailingDisk.Fault? = nil, cutsPower: Bool = false) throws {
+        let cache = cutsPower ? SimulatedDisk() : nil
+        self.cache = cache
+        disk = FailingDisk(fault, over: cache.map { cache in { cache.io() } } ?? { PlainIO() })
         let disk = disk
         var configuration = TrackStore.Configuration.test(scratch.path)
         configuration.makeIO = { disk.io() }
@@ -41,17 +49,24 @@ final class FaultRun {
     /// a restart.
     func run() throws {
         try live()
-        disk.heal()
-        if isUp {
-            try compareAll("on a healed disk")
+        if let cache {
             store.abandon()
             noteCrash()
+            lostWrites = cache.cutPower(&numbers)
+            disk.heal()
+        } else {
+            disk.heal()
+            if isUp {
+                try compareAll("on a healed disk")
+                store.abandon()
+                noteCrash()
+            }
         }
         try reopen(healthy: true)
         try compareAll("after a restart")
         try goOn()
         try store.close()
-        try checkTold()
+        if cache == nil { try checkTold() }
     }
 
     // MARK: What callers see
@@ -129,10 +144,15 @@ final class FaultRun {
                 held.append(memory)
                 contents.append(new)
                 requests.append(
-                    HostRequest(kind: .write, offset: UInt64(offset), length: count, data: memory))
+                    HostRequest(
+                        kind: .write, offset: UInt64(offset), length: count,
+                        forceUnitAccess: cache != nil, data: memory))
             case .zero(let offset, let count):
                 contents.append([UInt8](repeating: 0, count: count))
-                requests.append(HostRequest(kind: .zero, offset: UInt64(offset), length: count))
+                requests.append(
+                    HostRequest(
+                        kind: .zero, offset: UInt64(offset), length: count,
+                        forceUnitAccess: cache != nil))
             }
         }
         channel.perform(&requests, on: device)
@@ -141,7 +161,11 @@ final class FaultRun {
                 Int(request.offset), content, failed: request.failure != nil)
             if let failure = request.failure { try noteFailure("write of \(name)", failure) }
         }
+        if cache != nil, requests.allSatisfy({ $0.failure == nil }) { settle(name) }
     }
+
+    /// Bytes of a write that reach the disk together.
+    var unit: Int { cache == nil ? 4096 : 512 }
 
     /// All of a volume, a few tracks at a time.
     func writeAll(_ name: String) throws {

@@ -1,8 +1,8 @@
-/// What a volume or a point may read as, where writes have failed: of each block of 4 KiB one of some
-/// contents, mostly just one.
+/// What a volume or a point may read as, where writes have failed: of each block one of some contents,
+/// mostly just one.
 struct PossibleContent {
-    static let block = 4096
-
+    /// Bytes that change together: 4 KiB, or a sector of 512 where writes may be torn.
+    let unit: Int
     /// One possibility.
     private(set) var bytes: [UInt8]
     /// Blocks of which there are more, with all of them.
@@ -10,17 +10,20 @@ struct PossibleContent {
     /// Nothing is known but the length: the next read tells.
     var isUnknown = false
 
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
+    init(_ bytes: [UInt8], unit: Int = 4096) {
+        self.bytes = bytes
+        self.unit = unit
+    }
 
     var count: Int { bytes.count }
     var isSure: Bool { doubts.isEmpty && !isUnknown }
 
     private func range(_ block: Int) -> Range<Int> {
-        block * Self.block..<min((block + 1) * Self.block, bytes.count)
+        block * unit..<min((block + 1) * unit, bytes.count)
     }
 
     private func blocks(_ range: Range<Int>) -> ClosedRange<Int> {
-        range.lowerBound / Self.block...(range.upperBound - 1) / Self.block
+        range.lowerBound / unit...(range.upperBound - 1) / unit
     }
 
     private func values(_ block: Int) -> [[UInt8]] { doubts[block] ?? [Array(bytes[range(block)])] }
@@ -82,7 +85,7 @@ struct PossibleContent {
             isUnknown = false
             return nil
         }
-        for block in 0..<(bytes.count + Self.block - 1) / Self.block {
+        for block in 0..<(bytes.count + unit - 1) / unit {
             let place = range(block)
             let isPossible =
                 doubts[block]?.contains(Array(got[place])) ?? (got[place] == bytes[place])
