@@ -95,7 +95,7 @@ extension CopyRules {
         for set in session.copySets {
             guard let r1 = set.r1, let inbound = report.volumes[r1]?.inbound,
                 inbound.source == set.h1,
-                let backup = backups.first(where: { $0.tag == inbound.tag })
+                let backup = backups.first(where: { $0.tag == inbound.presents.tag })
             else { continue }
             let pair = Pair(
                 source: set.h1, target: r1, state: .targetAvailable,

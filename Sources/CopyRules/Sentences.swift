@@ -40,6 +40,14 @@ extension Effect {
                 + (copy ? " and be copied in the background." : ".")
         case .startBackgroundCopy(let targets): "\(targets.count) targets would be copied."
         case .withdraw(let terms, _): "\(terms.count) relationships would be withdrawn."
+        case .changeRelationships(let instant):
+            "\(instant.changes.count) relationships would be made or changed at one instant."
+        case .withdrawRelationships(let terms, _):
+            "\(terms.count) relationships would be withdrawn."
+        case .commitRelationships(let terms, _):
+            "\(terms.count) refreshes would be committed."
+        case .revertRelationships(let terms, _):
+            "\(terms.count) refreshes would be reverted."
         case .createVolumes(let system, let volumes):
             "\(volumes.count) volumes would be created on \(system)."
         case .deleteVolumes(let system, let volumes):

@@ -121,8 +121,9 @@ struct LadderTests {
             World.report(
                 "0200", capacity: 1 << 19, points: [World.tag(1)],
                 inbound: RelationshipReport(
-                    source: World.volume("0100"), tag: World.tag(1), tracksRemaining: 1, tracks: 1,
-                    backgroundCopy: false)),
+                    source: World.volume("0100"), presents: .backup(World.tag(1)),
+                    tracksRemaining: 1,
+                    tracks: 1, backgroundCopy: false)),
         ])
         #expect(
             World.decide(.recover(id, backgroundCopy: false), session, busy).codes

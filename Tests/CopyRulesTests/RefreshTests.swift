@@ -60,8 +60,8 @@ struct RefreshTests {
     func recoveryFound() {
         let session = World.session(sets: [World.set("0100", "0200")], backups: [5])
         let inbound = RelationshipReport(
-            source: World.volume("0100"), tag: World.tag(5), tracksRemaining: 3, tracks: 16,
-            backgroundCopy: true)
+            source: World.volume("0100"), presents: .backup(World.tag(5)), tracksRemaining: 3,
+            tracks: 16, backgroundCopy: true)
         let storage = World.storage([
             World.report("0100", points: [World.tag(5)]), World.report("0200", inbound: inbound),
         ])

@@ -59,7 +59,8 @@ enum Samples {
         let capacity = Capacity(bytes: 10 << 30)
         let point = PointReport(tag: tag, time: time, capacity: capacity)
         let inbound = RelationshipReport(
-            source: volume("box1:0100"), tag: tag, tracksRemaining: 10_322, tracks: 163_840,
+            source: volume("box1:0100"), presents: .backup(tag), tracksRemaining: 10_322,
+            tracks: 163_840,
             backgroundCopy: true)
         return [
             VolumeReport(
