@@ -39,6 +39,7 @@ public enum RefusalCode: String, Sendable, Hashable, Codable, CaseIterable {
     case cycle = "cycle"
     case targetInhibited = "target-inhibited"
     case notRevertible = "not-revertible"
+    case notCommitted = "not-committed"
     case noRelationship = "no-relationship"
     case relationshipExists = "relationship-exists"
     // Storage.
