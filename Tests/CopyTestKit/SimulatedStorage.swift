@@ -5,16 +5,8 @@ import Synchronization
 /// A storage in memory that keeps points and relationships but no data: for tests of those above it.
 /// It survives its worker, as a real one does.
 public final class SimulatedStorage: StoragePort {
-    fileprivate struct Volume {
-        var capacity: Capacity
-        var multiplier: Int
-        var points: [PointReport] = []
-        var inbound: RelationshipReport?
-    }
-
     fileprivate struct State {
-        var systems: Set<SubjectName>
-        var volumes: [VolumeID: Volume] = [:]
+        var systems: SimulatedSystems
         var faults = FaultPlan()
         var effects: [Effect] = []
         var facts: [StorageFact] = []
@@ -27,7 +19,9 @@ public final class SimulatedStorage: StoragePort {
         .storageFailed, "The worker died here.", subject: "simulated", remedy: "Start it again.")
 
     /// Storage systems without volumes.
-    public init(systems: Set<SubjectName>) { state = Mutex(State(systems: systems)) }
+    public init(systems: Set<SubjectName>) {
+        state = Mutex(State(systems: SimulatedSystems(names: systems)))
+    }
 
     /// Replaces the planned faults, and opens the storage for a new worker.
     public func plan(_ plan: FaultPlan) {
@@ -42,7 +36,10 @@ public final class SimulatedStorage: StoragePort {
 
     /// Adds a volume without asking anybody.
     public func add(_ volume: VolumeID, capacity: Capacity, multiplier: Int) {
-        state.withLock { $0.volumes[volume] = Volume(capacity: capacity, multiplier: multiplier) }
+        state.withLock {
+            $0.systems.volumes[volume] = SimulatedVolume(
+                capacity: capacity, multiplier: multiplier)
+        }
     }
 
     /// Says something unasked.
@@ -57,65 +54,91 @@ public final class SimulatedStorage: StoragePort {
 
     /// Is without a volume from now on, as a directory that is not mounted.
     public func remove(_ volume: VolumeID) {
-        state.withLock { $0.volumes[volume] = nil }
+        state.withLock { $0.systems.volumes[volume] = nil }
     }
 
     /// Loses points, as roll-off does.
     public func lose(_ tag: PointTag, on volume: VolumeID) {
-        state.withLock { $0.volumes[volume]?.points.removeAll { $0.tag == tag } }
+        state.withLock { $0.systems.volumes[volume]?.points.removeAll { $0.tag == tag } }
+    }
+
+    /// Loses the relationship into a volume, as when somebody withdraws it past the session.
+    public func lose(relationshipInto target: VolumeID) {
+        state.withLock { $0.systems.volumes[target]?.inbound = nil }
+    }
+
+    /// Lets hosts write to tracks of a volume: relationships that record changes hear of it.
+    public func write(to volume: VolumeID, tracks: Range<UInt64>) {
+        state.withLock { $0.systems.write(to: volume, tracks) }
+    }
+
+    /// Brings so many more tracks of a target over, whether a background copy does it or hosts do,
+    /// and tells it. What is to end with the last one ends.
+    public func copy(to target: VolumeID, tracks: UInt64 = .max) {
+        if let fact = state.withLock({ $0.systems.copy(target, tracks: tracks) }) { report(fact) }
+    }
+
+    /// Lets every background copy go on until it is done.
+    public func finishBackgroundCopies() {
+        let copying = state.withLock { state in
+            state.systems.volumes.filter { $0.value.inbound?.terms.backgroundCopy ?? false }
+                .keys.sorted()
+        }
+        for target in copying { copy(to: target) }
     }
 
     /// Finds something that points of a volume need to be damaged, or whole again where `place` is nil.
     public func damage(_ tag: PointTag, on volume: VolumeID, place: String?) {
         state.withLock { state in
-            guard let points = state.volumes[volume]?.points,
+            guard let points = state.systems.volumes[volume]?.points,
                 let index = points.firstIndex(where: { $0.tag == tag })
             else { return }
-            state.volumes[volume]?.points[index].damage = place
+            state.systems.volumes[volume]?.points[index].damage = place
         }
     }
 
     /// What is there of these volumes.
     public func report(on volumes: [VolumeID]) async throws(StorageFailure) -> StorageReport {
         state.withLock { state in
+            let systems = state.systems
             let found = volumes.compactMap { id in
-                state.volumes[id].map { (id, state.report(id, $0)) }
+                systems.volumes[id].map { (id, systems.report(id, $0)) }
             }
             return StorageReport(
-                systems: state.systems, volumes: Dictionary(found, uniquingKeysWith: { a, _ in a }))
+                systems: systems.names, volumes: Dictionary(found, uniquingKeysWith: { a, _ in a }))
         }
     }
 
     /// All volumes of a system.
     public func inventory(of system: SubjectName) async throws(StorageFailure) -> [VolumeReport]? {
         state.withLock { state in
-            guard state.systems.contains(system) else { return nil }
-            return state.volumes.filter { $0.key.storage == system }.sorted { $0.key < $1.key }
-                .map { state.report($0.key, $0.value) }
+            let systems = state.systems
+            guard systems.names.contains(system) else { return nil }
+            return systems.volumes.filter { $0.key.storage == system }.sorted { $0.key < $1.key }
+                .map { systems.report($0.key, $0.value) }
         }
     }
 
     /// Volumes with something of a session.
     public func volumes(ofSession session: SubjectName) async throws(StorageFailure) -> [VolumeID] {
         state.withLock { state in
-            state.volumes.filter { _, volume in
+            state.systems.volumes.filter { _, volume in
                 volume.points.contains { $0.tag.session == session }
-                    || volume.inbound?.tag.session == session
+                    || volume.inbound?.presents.tag?.session == session
             }.keys.sorted()
         }
     }
 
     /// Does one thing, unless the plan strikes.
     public func perform(_ effect: Effect, at time: Timestamp) async throws(StorageFailure) {
-        let fault = state.withLock { state in
+        let (fault, result) = state.withLock { state -> (Fault?, Result<Void, StorageFailure>) in
             let fault = state.faults.strike()
-            if fault != .deathBefore {
-                state.effects.append(effect)
-                state.apply(effect)
-            }
-            return fault
+            guard fault != .deathBefore else { return (fault, .success(())) }
+            return (fault, state.perform(effect, at: time))
         }
         if fault != nil { throw Self.died }
+        try result.get()
+        for fact in state.withLock({ $0.systems.copied(by: effect) }) { report(fact) }
     }
 
     /// The next fact.
@@ -145,62 +168,18 @@ public final class SimulatedStorage: StoragePort {
 }
 
 extension SimulatedStorage.State {
-    fileprivate func report(_ id: VolumeID, _ volume: SimulatedStorage.Volume) -> VolumeReport {
-        VolumeReport(
-            volume: id, capacity: volume.capacity, safeguardedMultiplier: volume.multiplier,
-            allocated: volume.capacity, safeguardedUsed: Capacity(bytes: 0), points: volume.points,
-            inbound: volume.inbound)
-    }
-
-    fileprivate mutating func apply(_ effect: Effect) {
-        switch effect {
-        case .takePoints(let tag, let sources):
-            for source in sources { take(tag, on: source) }
-        case .verifyPoints: break
-        case .dropPoints(let tags, let sources):
-            for source in sources { volumes[source]?.points.removeAll { tags.contains($0.tag) } }
-        case .establish(let terms, let tag, let copy):
-            for pair in terms {
-                let tracks = volumes[pair.source]?.capacity.tracks ?? 0
-                volumes[pair.target]?.inbound = RelationshipReport(
-                    source: pair.source, tag: tag, tracksRemaining: tracks, tracks: tracks,
-                    backgroundCopy: copy)
-            }
-        case .startBackgroundCopy(let targets):
-            for target in targets { volumes[target]?.inbound?.backgroundCopy = true }
-        case .withdraw(let terms, let tag):
-            for pair in terms {
-                guard let inbound = volumes[pair.target]?.inbound, inbound.tag == tag,
-                    inbound.source == pair.source
-                else { continue }
-                volumes[pair.target]?.inbound = nil
-            }
-        case .createVolumes(let system, let specifications):
-            for volume in specifications {
-                let id = VolumeID(storage: system, local: volume.id)
-                guard volumes[id] == nil else { continue }
-                volumes[id] = SimulatedStorage.Volume(
-                    capacity: volume.capacity, multiplier: volume.safeguardedMultiplier)
-            }
-        case .deleteVolumes(let system, let ids):
-            for id in ids { volumes[VolumeID(storage: system, local: id)] = nil }
-        case .expandVolumes(let system, let expansions):
-            for expansion in expansions {
-                volumes[VolumeID(storage: system, local: expansion.id)]?.capacity =
-                    expansion.capacity
-            }
-        case .setSafeguardedCapacity(let system, let totals):
-            for total in totals {
-                volumes[VolumeID(storage: system, local: total.id)]?.multiplier = total.multiplier
-            }
+    /// All of it, or nothing and why not.
+    fileprivate mutating func perform(
+        _ effect: Effect, at time: Timestamp
+    ) -> Result<Void, StorageFailure> {
+        var changed = systems
+        do throws(StorageFailure) {
+            try changed.apply(effect, at: time)
+        } catch {
+            return .failure(error)
         }
-    }
-
-    private mutating func take(_ tag: PointTag, on source: VolumeID) {
-        guard var volume = volumes[source], !volume.points.contains(where: { $0.tag == tag })
-        else { return }
-        volume.points.append(
-            PointReport(tag: tag, time: tag.backup.time, capacity: volume.capacity))
-        volumes[source] = volume
+        systems = changed
+        effects.append(effect)
+        return .success(())
     }
 }
