@@ -42,6 +42,7 @@ public enum RefusalCode: String, Sendable, Hashable, Codable, CaseIterable {
     case notCommitted = "not-committed"
     case noRelationship = "no-relationship"
     case relationshipExists = "relationship-exists"
+    case storageMismatch = "storage-mismatch"
     // Storage.
     case unknownStorage = "unknown-storage"
     case unknownVolume = "unknown-volume"

@@ -149,6 +149,9 @@ public struct VolumeReport: Hashable, Sendable {
     public var inbound: RelationshipReport?
     /// The targets of the relationships of which it is the source, in order.
     public var outbound: [VolumeID]
+    /// The number of the relationship that ended by itself, every track copied, where the volume has been the
+    /// target of none since: 0 where it had no number; nil where there was none, or it was withdrawn.
+    public var completed: UInt64?
 
     /// Gathers a volume's report.
     public init(
