@@ -69,6 +69,17 @@ final class BackgroundCopier: Sendable {
         work.withLock { $0.targets[source.number, default: 0] }
     }
 
+    /// The targets of all volumes that have any, themselves aside; by numbers.
+    func targets() -> [UInt16: [UInt16]] {
+        var targets: [UInt16: [UInt16]] = [:]
+        for relationship in relationships() {
+            let source = relationship.shown.source
+            guard source !== relationship.target else { continue }
+            targets[source.number, default: []].append(relationship.target.number)
+        }
+        return targets
+    }
+
     func add(_ relationship: Relationship) { work.withLock { $0.add(relationship) } }
 
     func remove(_ relationships: [Relationship]) {
@@ -153,7 +164,8 @@ final class BackgroundCopier: Sendable {
         relationship.pace.withLock { $0.pause() }
         parts.tell(
             .copyFailed(
-                target: relationship.target.name, tag: relationship.record.tag, errno: failure))
+                target: relationship.target.name, tag: relationship.record.tag,
+                number: relationship.record.number, errno: failure))
     }
 
     private func tellProgress(of relationship: Relationship, _ own: inout Progress, _ now: Int64) {
@@ -164,7 +176,8 @@ final class BackgroundCopier: Sendable {
         parts.tell(
             .copyProgress(
                 target: relationship.target.name, tag: relationship.record.tag,
-                tracksRemaining: remaining, tracksTotal: relationship.pending.count))
+                number: relationship.record.number, tracksRemaining: remaining,
+                tracksTotal: relationship.pending.count))
     }
 
     /// The next relationship that has something to do; nil when the thread shall end. Nothing is copied
@@ -250,6 +263,6 @@ final class BackgroundCopier: Sendable {
         parts.tell(
             .copyCompleted(
                 target: relationship.target.name, tag: relationship.record.tag,
-                tracksTotal: relationship.pending.count))
+                number: relationship.record.number, tracksTotal: relationship.pending.count))
     }
 }

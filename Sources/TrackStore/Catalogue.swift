@@ -40,6 +40,8 @@ final class Catalogue: @unchecked Sendable {
         case punched
         /// volume 2 → a number: points have gone, and what only they needed has not been looked for.
         case sweeps
+        /// volume 2 → what stays of relationships into it when they have ended.
+        case targetNotes
     }
 
     private let environment: OpaquePointer

@@ -1,40 +1,4 @@
-import Synchronization
 import TrackBitmap
-
-/// A copy to be established: a target that shall present its source as it is at an instant.
-public struct NewCopy: Sendable, Hashable {
-    /// The volume to be copied.
-    public var source: String
-    /// The volume that shall present it.
-    public var target: String
-    /// Tracks are copied by themselves; otherwise only when they are written to.
-    public var backgroundCopy = true
-    /// The relationship stays when every track has been copied.
-    public var isPersistent = false
-    /// Changes on both sides are recorded, so that a refresh copies only these.
-    public var recordsChanges = false
-    /// Hosts may not write to the target while the relationship lasts.
-    public var inhibitsTargetWrites = false
-    /// Limits the background copy: MiB a second, 0 = no limit.
-    public var rateMiBps: UInt32 = 0
-    /// A number that is kept with the relationship.
-    public var number: UInt64 = 0
-
-    /// Describes a copy to be established, with background copy and nothing else.
-    public init(source: String, target: String) {
-        self.source = source
-        self.target = target
-    }
-
-    fileprivate var flags: RelationshipRecord.Flags {
-        var flags: RelationshipRecord.Flags = []
-        if backgroundCopy { flags.insert(.copying) }
-        if isPersistent || recordsChanges { flags.insert(.persistent) }
-        if recordsChanges { flags.insert(.recordsChanges) }
-        if inhibitsTargetWrites { flags.insert(.inhibitsTargetWrites) }
-        return flags
-    }
-}
 
 // From what is asked to what an instant begins.
 extension TrackStore {
@@ -56,10 +20,9 @@ extension TrackStore {
             switch action {
             case .point: continue
             case .establish(let copy): change = try establishing(copy, sequence, time, &plan)
-            case .refresh(let target, let revertible, let number):
-                change = try refreshing(target, revertible, number, sequence, time, &plan)
-            case .reverse(let target, let fast):
-                change = try reversing(target, fast: fast, sequence, time, &plan)
+            case .refresh(let refresh): change = try refreshing(refresh, sequence, time, &plan)
+            case .reverse(let target, let fast, let number):
+                change = try reversing(target, fast: fast, number, sequence, time, &plan)
             }
             try checkAgainst(plan, change)
             change.record.base = sequence + 1
@@ -118,35 +81,46 @@ extension TrackStore {
     ) throws(TrackStoreError) -> PlannedRelationship {
         let source = try volume(copy.source)
         let target = try volume(copy.target)
-        try check(obstacles(from: source, capacity: source.capacity, to: target))
+        let old = replaced(by: copy, from: source, to: target)
+        try check(
+            obstacles(from: source, capacity: source.capacity, to: target, replacing: old))
         let point = point(of: source, sequence, time, &plan)
         let record = RelationshipRecord(
-            source: source.number, flags: copy.flags, sequence: sequence,
-            capacity: point.capacity, tag: point.tag, base: 0, rateMiBps: copy.rateMiBps,
+            source: source.number, flags: copy.terms.flags, sequence: sequence,
+            capacity: point.capacity, tag: "", base: 0, rateMiBps: copy.terms.rateMiBps,
             number: copy.number, established: time, refreshed: time)
-        return planned(.establish, source, target, point, nil, record)
+        return planned(
+            old == nil ? .establish : .replace, source, target, point, old, record)
     }
 
     private func refreshing(
-        _ id: String, _ revertible: Bool, _ number: UInt64?, _ sequence: UInt64, _ time: Int64,
-        _ plan: inout InstantPlan
+        _ refresh: CopyRefresh, _ sequence: UInt64, _ time: Int64, _ plan: inout InstantPlan
     ) throws(TrackStoreError) -> PlannedRelationship {
-        let target = try volume(id)
-        try check(refreshObstacles(of: target, revertible: revertible))
-        guard let old = target.inbound else { throw Self.noRelationship(id) }
+        let target = try volume(refresh.target)
+        try check(refreshObstacles(of: target, refresh))
+        guard let old = target.inbound else { throw Self.noRelationship(target.name) }
         let point = point(of: old.source, sequence, time, &plan)
-        let held = revertible ? self.point(of: target, sequence, time, &plan) : nil
-        var record = old.presentRecord
-        record.goOn(at: point, time: time)
-        record.held = held.map { .init(sequence: $0.sequence, former: old.record.former) }
-        if let number { record.number = number }
+        let before = old.presentRecord
+        var record = before
+        record.goOn(at: point, time: time, refresh.number)
+        if let terms = refresh.terms { record.take(terms) }
+        var held: Point?
+        if refresh.repeats(old) {
+            held = old.held
+            record.held = before.held
+        } else if refresh.isRevertible {
+            let kept = self.point(of: target, sequence, time, &plan)
+            held = kept
+            record.held = .init(sequence: kept.sequence, former: before.former)
+        }
         var change = planned(.refresh, old.source, target, point, old, record)
         change.held = held
         return change
     }
 
     private func reversing(
-        _ id: String, fast: Bool, _ sequence: UInt64, _ time: Int64, _ plan: inout InstantPlan
+        _ id: String, fast: Bool, _ number: UInt64?, _ sequence: UInt64, _ time: Int64,
+        _ plan: inout InstantPlan
     ) throws(TrackStoreError) -> PlannedRelationship {
         let target = try volume(id)
         try check(reverseObstacles(of: target, fast: fast))
@@ -157,7 +131,7 @@ extension TrackStore {
         record.source = target.number
         record.copying = true
         record.flags.remove(.inhibitsTargetWrites)
-        record.goOn(at: point, time: time)
+        record.goOn(at: point, time: time, number)
         if isFast {
             record.flags.insert(.fastReverse)
             record.flags.subtract([.persistent, .recordsChanges])

@@ -22,6 +22,14 @@ public struct VolumeDescription: Sendable, Hashable {
     public var safeguardedUsed: UInt64
     /// Its points, oldest first; only those that are durable.
     public var points: [PointDescription]
+    /// The targets of the relationships of which it is the source, by id, itself aside.
+    public var targets: [String]
+    /// The number of the last instant that changed which relationship it is the target of, by
+    /// establish, refresh or reverse; 0 where that had none. Stays when the relationship ends.
+    public var lastNumber: UInt64
+    /// The number of the relationship into it that ended by itself, every track copied, where none has
+    /// begun since; nil where it was withdrawn, too.
+    public var completedNumber: UInt64?
 }
 
 /// A point of a volume.
@@ -43,7 +51,7 @@ public struct PointDescription: Sendable, Hashable {
 public struct RelationshipDescription: Sendable, Hashable {
     /// The volume that has, or had, the point.
     public var source: String
-    /// The point.
+    /// The safeguarded point that was recovered; empty where it presents an instant of its own.
     public var tag: String
     /// The volume that presents it.
     public var target: String
@@ -53,6 +61,8 @@ public struct RelationshipDescription: Sendable, Hashable {
     public var tracksRemaining: Int
     /// A background copy is under way.
     public var isCopying: Bool
+    /// A background copy was asked for, whether or not it has ended.
+    public var wantsCopy: Bool
     /// It stays when every track has been copied.
     public var isPersistent: Bool
     /// Hosts may not write to the target.
@@ -84,7 +94,8 @@ extension TrackStore {
     /// Everything there is. From any thread. Errors: `closed`.
     public func describe() throws(TrackStoreError) -> StoreDescription {
         try checkOpen()
-        let volumes = sortedVolumes().map(describe)
+        let targets = copier.targets()
+        let volumes = sortedVolumes().map { describe($0, targets) }
         let relationships = copier.relationships().map(describe)
             .sorted { $0.target < $1.target }
         return StoreDescription(volumes: volumes, relationships: relationships)
@@ -97,8 +108,9 @@ extension TrackStore {
     ) throws(TrackStoreError) -> [(volume: VolumeDescription, inbound: RelationshipDescription?)] {
         try checkOpen()
         let wanted = ids.compactMap(Volume.number)
+        let targets = copier.targets()
         return volumes.withLock { volumes in wanted.compactMap { volumes[$0] } }
-            .map { (describe($0), $0.inbound.map(describe)) }
+            .map { (describe($0, targets), $0.inbound.map(describe)) }
     }
 
     /// The points of a volume, oldest first; only those that are durable. From any thread.
@@ -119,12 +131,17 @@ extension TrackStore {
         return try volume(target).inbound.map(describe)
     }
 
-    private func describe(_ volume: Volume) -> VolumeDescription {
-        VolumeDescription(
+    private func describe(
+        _ volume: Volume, _ targets: [UInt16: [UInt16]]
+    ) -> VolumeDescription {
+        let note = volume.note.withLock { $0 }
+        return VolumeDescription(
             id: volume.name, capacity: volume.capacity, multiplier: volume.multiplier,
             allocated: Files.allocated(volume.path),
             safeguardedUsed: parts.usage(of: volume) ?? 0,
-            points: describePoints(volume))
+            points: describePoints(volume),
+            targets: targets[volume.number, default: []].sorted().map(Volume.name),
+            lastNumber: note.lastNumber, completedNumber: note.completed)
     }
 
     private func describePoints(_ volume: Volume) -> [PointDescription] {
@@ -148,6 +165,7 @@ extension TrackStore {
             target: relationship.target.name, tracksTotal: relationship.pending.count,
             tracksRemaining: relationship.tracksRemaining,
             isCopying: relationship.copying && !relationship.drained,
+            wantsCopy: shown.copying,
             isPersistent: relationship.isPersistent,
             inhibitsTargetWrites: relationship.inhibitsTargetWrites,
             isFastReverse: relationship.feeding != nil,

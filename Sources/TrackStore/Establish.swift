@@ -45,6 +45,7 @@ extension TrackStore {
             var fresh: [Relationship] = []
             var targets: Set<UInt16> = []
             var pinned: [Point] = []
+            var turn = Turn()
             do throws(TrackStoreError) {
                 for new in wanted {
                     guard let made = try recovery(new, base, copying: backgroundCopy) else {
@@ -61,13 +62,27 @@ extension TrackStore {
                     fresh.append(made)
                 }
                 guard !fresh.isEmpty else { return }
-                try store(Turn(made: fresh), nextSequence: base + 1)
+                turn = Turn(made: fresh, notes: Self.notes(of: fresh))
+                try store(turn, nextSequence: base + 1)
             } catch {
                 for point in pinned { point.pins.subtract(1, ordering: .acquiringAndReleasing) }
                 throw error
             }
             control.nextSequence = base + 1
-            enter(Turn(made: fresh))
+            enter(turn)
+        }
+    }
+
+    /// What is noted of targets: the relationship that they were whole copies by is not the last any
+    /// more.
+    private static func notes(
+        of fresh: [Relationship]
+    ) -> [(volume: Volume, note: TargetNote)] {
+        fresh.compactMap { made in
+            var note = made.target.note.withLock { $0 }
+            guard note.completed != nil else { return nil }
+            note.completed = nil
+            return (made.target, note)
         }
     }
 

@@ -27,7 +27,9 @@ struct InstantPlan: Sendable {
     func pinPoints() {
         for change in changes {
             change.point.pins.add(1, ordering: .acquiringAndReleasing)
-            change.held?.pins.add(1, ordering: .acquiringAndReleasing)
+            // What is kept of an earlier refresh is pinned since that.
+            guard let held = change.held, held !== change.old?.held else { continue }
+            held.pins.add(1, ordering: .acquiringAndReleasing)
         }
     }
 
@@ -44,7 +46,18 @@ struct InstantPlan: Sendable {
         changesOfSource[volume.number, default: []].map { changes[$0] }
     }
 
-    /// True where the relationship goes on with the instant, by refresh or reverse.
+    /// What is noted of the volumes that become targets, and of those that are reversed to sources.
+    var notes: [(volume: Volume, note: TargetNote)] {
+        changes.flatMap { change in
+            var note = TargetNote()
+            note.lastNumber = change.record.number
+            return (change.turnsRound ? [change.target, change.source] : [change.target]).map {
+                ($0, note)
+            }
+        }
+    }
+
+    /// True where something takes the relationship's place with the instant.
     func goesOn(_ relationship: Relationship) -> Bool {
         continued.contains(ObjectIdentifier(relationship))
     }
@@ -69,13 +82,20 @@ struct InstantPlan: Sendable {
 
 /// A relationship that begins with an instant.
 struct PlannedRelationship: Sendable {
-    enum Kind: Sendable { case establish, refresh, reverse, fastReverse }
+    enum Kind: Sendable {
+        case establish
+        /// In place of a relationship of the same pair.
+        case replace
+        case refresh
+        case reverse
+        case fastReverse
+    }
 
     var kind: Kind
     var source: Volume
     var target: Volume
     var point: Point
-    /// The relationship that it comes from, by refresh or reverse.
+    /// The relationship that it replaces, refreshes or reverses.
     var old: Relationship?
     var record: RelationshipRecord
     var changes: RecordedChanges?
@@ -85,15 +105,23 @@ struct PlannedRelationship: Sendable {
     /// The relationship that ends when this one begins.
     var replaced: Relationship? { kind == .fastReverse ? nil : old }
 
-    /// A fast reverse leaves the old relationship, and what it records, in force.
+    /// Source and target change places.
+    var turnsRound: Bool { kind == .reverse || kind == .fastReverse }
+
     var sourceSwap: (old: ChangeRecorder?, new: ChangeRecorder?) {
-        if kind == .fastReverse { return (nil, nil) }
-        return (kind == .refresh ? old?.changes?.source : old?.changes?.target, changes?.source)
+        swap(turnsRound ? old?.changes?.target : old?.changes?.source, changes?.source)
     }
 
     var targetSwap: (old: ChangeRecorder?, new: ChangeRecorder?) {
-        if kind == .fastReverse { return (nil, nil) }
-        return (kind == .refresh ? old?.changes?.target : old?.changes?.source, changes?.target)
+        swap(turnsRound ? old?.changes?.source : old?.changes?.target, changes?.target)
+    }
+
+    /// A recorder that none follows goes on until its relationship ends, durably: with a fast reverse
+    /// that stays in force, and otherwise the instant may yet come to nothing.
+    private func swap(
+        _ old: ChangeRecorder?, _ new: ChangeRecorder?
+    ) -> (old: ChangeRecorder?, new: ChangeRecorder?) {
+        new == nil ? (nil, nil) : (old, new)
     }
 
     /// The relationship, with the tracks that differ pending. After the instant, when no write from
@@ -131,6 +159,8 @@ struct Turn {
     var made: [Relationship] = []
     /// The relationships in place of which others begin.
     var replaced: [Relationship] = []
+    /// What is noted of volumes from then on.
+    var notes: [(volume: Volume, note: TargetNote)] = []
     /// The points that nobody needs without these.
     var idle: [(volume: Volume, point: Point)] = []
 }

@@ -8,14 +8,20 @@ public enum InstantAction: Sendable, Hashable {
     /// A target that presents its source as it was at the instant.
     case establish(NewCopy)
     /// The target of a relationship presents the source anew, as it was at the instant. Only what has
-    /// changed on either side is copied where the relationship records changes. `revertible`: what the
-    /// target held before is kept until `commit` lets go of it or `revert` brings it back. `number`
-    /// becomes the relationship's, where one is given.
-    case refresh(target: String, revertible: Bool = false, number: UInt64? = nil)
+    /// changed on either side is copied where the relationship records changes.
+    case refresh(CopyRefresh)
     /// The source of a relationship presents what its target held at the instant. Where the target does
     /// not hold every track yet, `fast` lets the old relationship feed it until the last track is back;
-    /// both end then, and the target is worth nothing.
-    case reverse(target: String, fast: Bool)
+    /// both end then, and the target is worth nothing. `number` becomes the relationship's, where one
+    /// is given.
+    case reverse(target: String, fast: Bool, number: UInt64? = nil)
+
+    /// A refresh that changes no terms.
+    public static func refresh(
+        target: String, revertible: Bool = false, number: UInt64? = nil
+    ) -> InstantAction {
+        .refresh(CopyRefresh(target: target, revertible: revertible, number: number))
+    }
 }
 
 // One instant for many volumes, and what begins with it.
@@ -76,13 +82,17 @@ extension TrackStore {
             case .point(let id, _): numbers.insert(try volume(id).number)
             case .establish(let copy):
                 numbers.formUnion([try volume(copy.source).number, try volume(copy.target).number])
-            case .refresh(let target, _, _), .reverse(let target, _):
-                let target = try volume(target)
-                numbers.insert(target.number)
-                if let source = target.inbound?.source { numbers.insert(source.number) }
+            case .refresh(let refresh): numbers.formUnion(try pair(into: refresh.target))
+            case .reverse(let target, _, _): numbers.formUnion(try pair(into: target))
             }
         }
         return numbers.sorted()
+    }
+
+    /// A target, and its source where it has one.
+    private func pair(into id: String) throws(TrackStoreError) -> [UInt16] {
+        let target = try volume(id)
+        return [target.number] + (target.inbound.map { [$0.source.number] } ?? [])
     }
 
     /// Keeps everybody else from beginning or ending points and relationships of some volumes, until
@@ -196,6 +206,7 @@ extension TrackStore {
                     try old.persist(in: catalogue, through: io)
                 }
                 turn.points = instant.plan.points
+                turn.notes = instant.plan.notes
                 turn.made = instant.plan.changes.map { $0.relationship() }
                 try store(turn, nextSequence: control.nextSequence)
             } catch {
@@ -229,6 +240,9 @@ extension TrackStore {
                 try StoreParts.deleteRows(of: relationship.target, transaction)
             }
             for relationship in turn.made { try StoreParts.put(relationship, transaction) }
+            for (volume, note) in turn.notes {
+                try transaction.put(.targetNotes, Key.volume(volume.number), note.bytes)
+            }
             try StoreParts.deleteRows(of: turn.idle, transaction)
         }
         isDone = true
@@ -251,6 +265,7 @@ extension TrackStore {
             relationship.target.present(relationship)
             copier.add(relationship)
         }
+        for (volume, note) in turn.notes { volume.note.withLock { $0 = note } }
         for relationship in turn.replaced { parts.forget(relationship) }
         parts.epochs.quiesce()
         for relationship in turn.replaced { parts.unpin(relationship) }

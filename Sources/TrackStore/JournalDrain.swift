@@ -32,8 +32,8 @@ extension TrackStore {
             switch action {
             case .point: break
             case .establish(let copy): targets.append(try volume(copy.target))
-            case .refresh(let target, _, _): targets.append(try volume(target))
-            case .reverse(let target, _):
+            case .refresh(let refresh): targets.append(try volume(refresh.target))
+            case .reverse(let target, _, _):
                 let target = try volume(target)
                 targets.append(target)
                 if let source = target.inbound?.source { targets.append(source) }

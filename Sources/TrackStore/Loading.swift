@@ -13,6 +13,7 @@ extension TrackStore {
         var logs: [UInt16: SaveLog.Recorded] = [:]
         var relationships: [(target: UInt16, record: RelationshipRecord)] = []
         var intents: [UInt16: [UInt32]] = [:]
+        var notes: [UInt16: TargetNote] = [:]
     }
 
     func load(_ journal: WriteJournal) throws(TrackStoreError) {
@@ -28,6 +29,7 @@ extension TrackStore {
             let volume = Volume(
                 number: number, path: path(ofVolume: number), record: record, points: points,
                 log: log)
+            volume.note.withLock { $0 = rows.notes[number] ?? TargetNote() }
             loaded[number] = volume
             if !log.pending.isEmpty { parts.index.note(volume, entries: 0) }
         }
@@ -101,6 +103,12 @@ extension TrackStore {
                 var reader = KeyReader(key)
                 rows.intents[reader.take(UInt16.self), default: []].append(
                     reader.take(UInt32.self))
+                return true
+            }
+            try transaction.scan(.targetNotes, prefix: []) {
+                (key, value) throws(TrackStoreError) in
+                var reader = KeyReader(key)
+                rows.notes[reader.take(UInt16.self)] = try TargetNote(row: value, place)
                 return true
             }
             try readLogs(transaction, into: &rows.logs, place)

@@ -103,6 +103,27 @@ extension TrackStore {
         }
     }
 
+    /// Ends relationships of pairs, as `withdraw` by target does, where they have the number if one is
+    /// given. A target that presents another volume, or nothing, is done already.
+    ///
+    /// Errors: as `withdraw` by target.
+    public func withdraw(
+        pairs: [(source: String, target: String)], number: UInt64?
+    ) throws(TrackStoreError) {
+        try withdraw { () throws(TrackStoreError) in
+            var leaving: [Relationship] = []
+            for pair in pairs {
+                let source = try self.volume(pair.source)
+                guard let inbound = try self.volume(pair.target).inbound,
+                    inbound.shown.source === source,
+                    number ?? inbound.record.number == inbound.record.number
+                else { continue }
+                leaving.append(inbound)
+            }
+            return leaving
+        }
+    }
+
     private func withdraw(
         _ find: () throws(TrackStoreError) -> [Relationship]
     ) throws(TrackStoreError) {
@@ -153,29 +174,44 @@ extension TrackStore {
     /// Copies what the targets' own points need before what the targets show is replaced: points that
     /// there are, and those that begin with the same instant.
     func completeNeeded(_ actions: [InstantAction]) throws(TrackStoreError) {
-        var refreshed: [Relationship] = []
+        var leaving: [Relationship] = []
         var sources: Set<UInt16> = []
-        for case .refresh(let target, let revertible, _) in actions {
-            let target = try volume(target)
-            // Nothing is copied for a refresh that is going to be refused.
-            try check(refreshObstacles(of: target, revertible: revertible))
-            guard let inbound = target.inbound else { continue }
-            refreshed.append(inbound)
+        for action in actions {
+            // Nothing is copied for what is going to be refused.
+            guard let inbound = try leftBehind(by: action) else { continue }
+            leaving.append(inbound)
             sources.insert(inbound.source.number)
-            if revertible { sources.insert(target.number) }
+            if case .refresh(let refresh) = action, refresh.isRevertible {
+                sources.insert(inbound.target.number)
+            }
         }
-        guard !refreshed.isEmpty else { return }
+        guard !leaving.isEmpty else { return }
         for action in actions {
             switch action {
             case .point(let id, _): sources.insert(try volume(id).number)
             case .establish(let copy): sources.insert(try volume(copy.source).number)
             case .refresh: break
-            case .reverse(let target, _): sources.insert(try volume(target).number)
+            case .reverse(let target, _, _): sources.insert(try volume(target).number)
             }
         }
-        for inbound in refreshed
+        for inbound in leaving
         where sources.contains(inbound.target.number) || parts.isNeeded(inbound) {
             try complete(inbound)
+        }
+    }
+
+    /// The relationship in whose place another one into the same target is about to begin.
+    private func leftBehind(by action: InstantAction) throws(TrackStoreError) -> Relationship? {
+        switch action {
+        case .point, .reverse: return nil
+        case .establish(let copy):
+            try check(try obstacles(to: copy))
+            return replaced(
+                by: copy, from: try volume(copy.source), to: try volume(copy.target))
+        case .refresh(let refresh):
+            let target = try volume(refresh.target)
+            try check(refreshObstacles(of: target, refresh))
+            return target.inbound
         }
     }
 }

@@ -22,7 +22,7 @@ extension StoreParts {
         guard relationship.isPersistent || isFeeding, feeding == nil else {
             // What fed the source of a fast reverse restore ends with it: its target is worth nothing.
             let ending = [relationship] + (feeding.map { $0.withdrawn ? [] : [$0] } ?? [])
-            try end(ending)
+            try end(ending, completed: relationship)
             copier.remove(ending)
             return true
         }
@@ -39,8 +39,14 @@ extension StoreParts {
     }
 
     /// Ends relationships, durably. Tracks that a target does not hold are what its file holds.
-    func end(_ ending: [Relationship]) throws(TrackStoreError) {
+    /// `completed`: that one of them ends by itself, which is noted of its target.
+    func end(
+        _ ending: [Relationship], completed: Relationship? = nil
+    ) throws(TrackStoreError) {
         let points = idle(without: ending)
+        var note = completed?.target.note.withLock { $0 }
+        note?.completed = completed?.record.number
+        let noted = note
         do throws(TrackStoreError) {
             try recording.replacing(ending.map { ($0.target, $0.pending) }) {
                 (transaction) throws(TrackStoreError) in
@@ -49,11 +55,16 @@ extension StoreParts {
                     try Self.deleteRows(of: relationship.target, transaction)
                 }
                 try Self.deleteRows(of: points, transaction)
+                if let completed, let noted {
+                    try transaction.put(
+                        .targetNotes, Key.volume(completed.target.number), noted.bytes)
+                }
             }
         } catch {
             Self.mark(ending, withdrawn: false)
             throw error
         }
+        if let completed, let noted { completed.target.note.withLock { $0 = noted } }
         for relationship in ending { forget(relationship) }
         epochs.quiesce()
         for relationship in ending { unpin(relationship) }

@@ -25,7 +25,10 @@ extension TrackStore {
     ) throws(TrackStoreError) -> [RelationshipObstacle] {
         try checkOpen()
         let source = try volume(copy.source)
-        return obstacles(from: source, capacity: source.capacity, to: try volume(copy.target))
+        let target = try volume(copy.target)
+        return obstacles(
+            from: source, capacity: source.capacity, to: target,
+            replacing: replaced(by: copy, from: source, to: target))
     }
 
     /// Every reason why the relationship into a target cannot be reversed now; none: it can. Changes
@@ -43,14 +46,25 @@ extension TrackStore {
         if let first = obstacles.first { throw first.error }
     }
 
+    /// The relationship that a copy ends as it begins.
+    func replaced(by copy: NewCopy, from source: Volume, to target: Volume) -> Relationship? {
+        guard copy.replaces, let inbound = target.inbound, inbound.shown.source === source else {
+            return nil
+        }
+        return inbound
+    }
+
     func obstacles(
-        from source: Volume, capacity: UInt64, to target: Volume
+        from source: Volume, capacity: UInt64, to target: Volume,
+        replacing old: Relationship? = nil
     ) -> [RelationshipObstacle] {
         var found: [RelationshipObstacle] = []
         if source === target || isRead(source, through: target) {
             found.append(Self.obstacle(Self.cycle(target.name)))
         }
-        if target.inbound != nil {
+        if let old {
+            found += underWay(old)
+        } else if target.inbound != nil {
             found.append(
                 .init(
                     code: .relationshipExists, message: "the target presents a point already",
@@ -62,7 +76,7 @@ extension TrackStore {
                     code: .targetSmaller, message: "the target is smaller than the source",
                     volume: target.name))
         }
-        if copier.targets(of: source) >= Self.mostTargets {
+        if old == nil, copier.targets(of: source) >= Self.mostTargets {
             found.append(Self.obstacle(Self.tooManyTargets(source.name)))
         }
         return found
@@ -78,12 +92,16 @@ extension TrackStore {
             ]
     }
 
-    func refreshObstacles(of target: Volume, revertible: Bool) -> [RelationshipObstacle] {
+    func refreshObstacles(
+        of target: Volume, _ refresh: CopyRefresh
+    ) -> [RelationshipObstacle] {
         guard let inbound = target.inbound else {
             return [Self.obstacle(Self.noRelationship(target.name))]
         }
         var found = common(inbound)
-        if revertible, !inbound.shown.recordsChanges {
+        if refresh.repeats(inbound) { found.removeAll { $0.code == .uncommitted } }
+        let records = inbound.shown.recordsChanges && refresh.terms?.recordsChanges ?? true
+        if refresh.isRevertible, !records {
             found.append(
                 .init(
                     code: .notRevertible, message: "the relationship does not record changes",

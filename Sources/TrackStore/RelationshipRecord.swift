@@ -26,6 +26,8 @@ struct RelationshipRecord: Record {
         var tag: String
         var refreshed: Int64
         var number: UInt64
+        var flags: Flags
+        var rateMiBps: UInt32
     }
 
     /// What is kept of the target until a refresh is committed: a point of it, by sequence.
@@ -73,19 +75,26 @@ struct RelationshipRecord: Record {
     }
 
     /// The relationship goes on at a later point, by refresh or reverse; `time` is milliseconds since
-    /// 1970.
-    mutating func goOn(at point: Point, time: Int64) {
+    /// 1970. The number stays where no other is given.
+    mutating func goOn(at point: Point, time: Int64, _ number: UInt64?) {
         sequence = point.sequence
         capacity = point.capacity
-        tag = point.tag
+        tag = ""
         refreshed = time
         held = nil
+        if let number { self.number = number }
         // Without a record of changes everything may differ.
         if flags.contains(.recordsChanges) {
             flags.insert(.beganInPart)
         } else {
             flags.remove(.beganInPart)
         }
+    }
+
+    /// Goes on under other terms. Which tracks it begins with is settled by those before.
+    mutating func take(_ terms: CopyTerms) {
+        flags = terms.flags.union(flags.intersection(.beganInPart))
+        rateMiBps = terms.rateMiBps
     }
 
     var bytes: [UInt8] {
@@ -109,6 +118,8 @@ struct RelationshipRecord: Record {
             bytes.put(held.former.tag)
             bytes.put(held.former.refreshed)
             bytes.put(held.former.number)
+            bytes.put(held.former.flags.rawValue)
+            bytes.put(held.former.rateMiBps)
         }
         if let successor {
             bytes.put(successor.source)
@@ -143,7 +154,7 @@ extension RelationshipRecord {
         established = reader.take(Int64.self)
         refreshed = reader.take(Int64.self)
         if flags.contains(.holds) {
-            guard let held = Held(&reader) else { return nil }
+            guard let held = Held(&reader, under: flags, rateMiBps) else { return nil }
             self.held = held
         }
         if flags.contains(.reverts) {
@@ -156,15 +167,23 @@ extension RelationshipRecord {
 }
 
 extension RelationshipRecord.Held {
-    fileprivate init?(_ reader: inout ByteReader) {
+    /// `flags` and `rateMiBps` are those of the row: where it ends early, no refresh has changed them.
+    fileprivate init?(
+        _ reader: inout ByteReader, under flags: RelationshipRecord.Flags, _ rateMiBps: UInt32
+    ) {
         guard reader.remaining >= 36 else { return nil }
         sequence = reader.take(UInt64.self)
-        former = .init(sequence: reader.take(UInt64.self), tag: "", refreshed: 0, number: 0)
+        former = .init(
+            sequence: reader.take(UInt64.self), tag: "", refreshed: 0, number: 0,
+            flags: flags.subtracting([.holds, .reverts]), rateMiBps: rateMiBps)
         guard let tag = reader.takeText(Int(reader.take(UInt32.self))), reader.remaining >= 16
         else { return nil }
         former.tag = tag
         former.refreshed = reader.take(Int64.self)
         former.number = reader.take(UInt64.self)
+        guard reader.remaining >= 6 else { return }
+        former.flags = .init(rawValue: reader.take(UInt16.self))
+        former.rateMiBps = reader.take(UInt32.self)
     }
 }
 
@@ -184,7 +203,9 @@ extension RelationshipRecord.Successor {
 extension RelationshipRecord {
     /// As a later revert will bring it back.
     var former: Former {
-        Former(sequence: sequence, tag: tag, refreshed: refreshed, number: number)
+        Former(
+            sequence: sequence, tag: tag, refreshed: refreshed, number: number, flags: flags,
+            rateMiBps: rateMiBps)
     }
 
     /// The record of a revert: its target presents the point that was held, and is to be as it was. Nil
@@ -193,18 +214,19 @@ extension RelationshipRecord {
         guard let former = held?.former else { return nil }
         var record = self
         record.source = target
-        record.flags = flags.intersection(.inhibitsTargetWrites)
+        record.flags = former.flags.intersection(.inhibitsTargetWrites)
         record.flags.formUnion([.copying, .persistent, .beganInPart])
         record.sequence = point.sequence
         record.capacity = point.capacity
-        record.tag = point.tag
+        record.tag = former.tag
         record.base = base
+        record.rateMiBps = former.rateMiBps
         record.refreshed = former.refreshed
         record.number = former.number
         record.held = nil
         // It records changes as far as the refresh reached; what it has of them stays.
         record.successor = Successor(
-            source: source, flags: flags.union(.beganInPart), sequence: former.sequence,
+            source: source, flags: former.flags.union(.beganInPart), sequence: former.sequence,
             capacity: capacity, tag: former.tag)
         return record
     }

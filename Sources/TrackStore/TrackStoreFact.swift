@@ -1,5 +1,5 @@
-/// What the engine observed on its own. Facts of a relationship carry the tag of its point: by the
-/// time one is heard the target may present another. A fact is told from one of the engine's or the hosts'
+/// What the engine observed on its own. Facts of a relationship carry the tag of its point, or the number of
+/// its instant: by the time one is heard the target may present another. A fact is told from one of the engine's or the hosts'
 /// threads: the callback must return quickly and must not call the store's control functions.
 public enum TrackStoreFact: Sendable, Hashable {
     /// A volume's safeguarded capacity ran out, so its oldest points are gone, oldest first. Told
@@ -11,12 +11,13 @@ public enum TrackStoreFact: Sendable, Hashable {
     /// A volume's safeguarded capacity has passed a level upwards, or fallen below one.
     case capacity(volume: String, usedPercent: Int, level: CapacityLevel)
     /// A background copy goes on; at most about two a second a relationship.
-    case copyProgress(target: String, tag: String, tracksRemaining: Int, tracksTotal: Int)
+    case copyProgress(
+        target: String, tag: String, number: UInt64, tracksRemaining: Int, tracksTotal: Int)
     /// The target holds every track, durably. Told once a relationship, with or without background
     /// copy.
-    case copyCompleted(target: String, tag: String, tracksTotal: Int)
+    case copyCompleted(target: String, tag: String, number: UInt64, tracksTotal: Int)
     /// A background copy stopped; `startBackgroundCopy` starts it again.
-    case copyFailed(target: String, tag: String, errno: Int32)
+    case copyFailed(target: String, tag: String, number: UInt64, errno: Int32)
     /// The disk failed, or is full. Either the engine could not do something and will try again, and
     /// `place` is a path or volume; or a host got the error, and `place` is its volume and the byte.
     case storageFailed(place: String, errno: Int32)

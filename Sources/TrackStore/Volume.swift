@@ -31,6 +31,8 @@ final class Volume: Sendable {
     let level = Atomic<Int>(0)
     /// When an error that a host got was told last. Milliseconds.
     let failureTold = Atomic<Int64>(-10_000)
+    /// What stays of relationships into it when they have ended.
+    let note = Monitor(TargetNote())
 
     init(number: UInt16, path: String, record: VolumeRecord, points: [Point], log: SaveLog) {
         self.number = number

@@ -128,6 +128,7 @@ extension TrackStore {
                     try transaction.delete(.volumes, key)
                     try transaction.delete(.tails, key)
                     try transaction.delete(.sweeps, key)
+                    try transaction.delete(.targetNotes, key)
                     for table in [Catalogue.Table.segments, .punched, .saved, .damages, .pending] {
                         _ = try transaction.deleteAll(table, prefix: key)
                     }

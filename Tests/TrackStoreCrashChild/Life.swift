@@ -155,7 +155,7 @@ final class Life {
 
     private func establish() throws {
         var copy = NewCopy(source: "0101", target: "0201")
-        copy.recordsChanges = true
+        copy.terms.recordsChanges = true
         say("copying \(number)")
         try instant([.establish(copy)])
         say("copied \(number)")

@@ -16,14 +16,14 @@ struct CopyTests {
         _ source: String, _ target: String, _ change: (inout NewCopy) -> Void = { _ in }
     ) -> InstantAction {
         var copy = NewCopy(source: source, target: target)
-        copy.backgroundCopy = false
+        copy.terms.backgroundCopy = false
         change(&copy)
         return .establish(copy)
     }
 
     private func incremental(_ copy: inout NewCopy) {
-        copy.backgroundCopy = true
-        copy.recordsChanges = true
+        copy.terms.backgroundCopy = true
+        copy.terms.recordsChanges = true
     }
 
     @Test("all targets present one instant, whatever is written to both sides afterwards")
@@ -73,7 +73,7 @@ struct CopyTests {
         #expect(try small.channel.readAll(small.device("0200")) == source)
         #expect(try small.store.waitUntilDrained("0200"))
         let copied = small.facts.all.compactMap { fact -> Int? in
-            if case .copyCompleted("0200", _, let total) = fact { return total }
+            if case .copyCompleted("0200", _, _, let total) = fact { return total }
             return nil
         }
         #expect(copied == [16, 16])
@@ -111,10 +111,10 @@ struct CopyTests {
         try make(
             small,
             [
-                copy("0100", "0200") { $0.backgroundCopy = true },
+                copy("0100", "0200") { $0.terms.backgroundCopy = true },
                 copy("0100", "0201") {
-                    $0.backgroundCopy = true
-                    $0.isPersistent = true
+                    $0.terms.backgroundCopy = true
+                    $0.terms.isPersistent = true
                     $0.number = 77
                 },
             ])
@@ -132,7 +132,7 @@ struct CopyTests {
     @Test("hosts cannot write to a target whose writes are inhibited, until it is withdrawn")
     func inhibits() throws {
         var small = try SmallStore(["0100", "0200"])
-        try make(small, [copy("0100", "0200") { $0.inhibitsTargetWrites = true }])
+        try make(small, [copy("0100", "0200") { $0.terms.inhibitsTargetWrites = true }])
         #expect(small.channel.write(try small.device("0200"), 0, block(1)) == .readOnly)
         try small.restart()
         #expect(small.channel.zero(try small.device("0200"), 0, 4096) == .readOnly)
@@ -258,7 +258,7 @@ struct CopyTests {
     func abandonsFastReverse() throws {
         let small = try SmallStore(["0100", "0200"])
         small.channel.write(try small.device(), 0, block(1, count: 500_000))
-        try make(small, [copy("0100", "0200") { $0.recordsChanges = true }])
+        try make(small, [copy("0100", "0200") { $0.terms.recordsChanges = true }])
         let group = InstantGroup()
         try small.store.prepare(group, [.reverse(target: "0200", fast: true)], time: 1)
         group.commit()

@@ -75,8 +75,8 @@ extension FaultRun {
 
     private func copyAtInstants() throws {
         var copy = NewCopy(source: "0100", target: "0201")
-        copy.recordsChanges = true
-        copy.isPersistent = true
+        copy.terms.recordsChanges = true
+        copy.terms.isPersistent = true
         let source = volumes["0100"]
         let began = try instant([.establish(copy), .point(volume: "0100", tag: "s/3")])
         if began, let source { give("0201", source) }
@@ -97,7 +97,7 @@ extension FaultRun {
     /// What the source of the reverse is worth afterwards is nobody's business.
     private func fastReverse() throws {
         var copy = NewCopy(source: "0101", target: "0202")
-        copy.backgroundCopy = false
+        copy.terms.backgroundCopy = false
         let source = volumes["0101"]
         guard try instant([.establish(copy)]) else { return }
         if let source { give("0202", source) }

@@ -110,7 +110,7 @@ final class FaultRun {
             switch fact {
             case .storageFailed(let place, let errno):
                 errno == fault.errno && place.contains(volume ?? "/")
-            case .copyFailed(_, _, let errno): errno == fault.errno
+            case .copyFailed(_, _, _, let errno): errno == fault.errno
             case .pointsDamaged(let damaged, _, _): damaged == volume.map(String.init)
             case .pointsRolledOff, .capacity, .copyProgress, .copyCompleted: false
             }

@@ -39,7 +39,7 @@ struct JournalTests {
         #expect(small.channel.write(try small.device(), 0, block(2)) == nil)
         // A point that goes with its copy.
         var copy = NewCopy(source: "0100", target: "0200")
-        copy.isPersistent = true
+        copy.terms.isPersistent = true
         let group = InstantGroup()
         try small.store.prepare(group, [.establish(copy)], time: 1)
         group.commit()

@@ -132,10 +132,10 @@ extension ModelRun {
         for _ in 0..<(1 + numbers.below(3)) {
             guard let action = someAction(&used) else { continue }
             actions.append(action)
-            if case .refresh(let target, true, _) = action, numbers.chance(25),
-                model.volumes[target]?.points.count ?? 0 < 7
+            if case .refresh(let refresh) = action, refresh.isRevertible, numbers.chance(25),
+                model.volumes[refresh.target]?.points.count ?? 0 < 7
             {
-                actions.append(.point(volume: target, tag: "s/\(nextTag)"))
+                actions.append(.point(volume: refresh.target, tag: "s/\(nextTag)"))
                 nextTag += 1
             }
         }
@@ -185,7 +185,17 @@ extension ModelRun {
             guard let source = model.volumes[target]?.presents?.source,
                 model.volumes[source]?.isUnsure != true
             else { return nil }
-            return .refresh(target: target, revertible: numbers.chance(50))
+            if numbers.chance(30) {
+                var copy = NewCopy(source: source, target: target)
+                copy.terms = someTerms()
+                copy.replaces = true
+                copy.number = someNumber()
+                return .establish(copy)
+            }
+            var refresh = CopyRefresh(target: target, revertible: numbers.chance(50))
+            if numbers.chance(40) { refresh.terms = someTerms() }
+            if numbers.chance(70) { refresh.number = someNumber() }
+            return .refresh(refresh)
         default:
             // Mostly possible ones.
             var source = someName()
@@ -201,12 +211,27 @@ extension ModelRun {
             }
             guard model.volumes[source]?.isUnsure != true else { return nil }
             var copy = NewCopy(source: source, target: target)
-            copy.backgroundCopy = numbers.chance(60)
-            copy.isPersistent = numbers.chance(50)
-            copy.recordsChanges = numbers.chance(60)
-            copy.inhibitsTargetWrites = numbers.chance(15)
+            copy.terms = someTerms()
+            copy.replaces = numbers.chance(20)
+            copy.number = someNumber()
             return .establish(copy)
         }
+    }
+
+    private func someTerms() -> CopyTerms {
+        var terms = CopyTerms()
+        terms.backgroundCopy = numbers.chance(60)
+        terms.isPersistent = numbers.chance(50)
+        terms.recordsChanges = numbers.chance(60)
+        terms.inhibitsTargetWrites = numbers.chance(15)
+        return terms
+    }
+
+    /// Mostly a new one.
+    func someNumber() -> UInt64 {
+        guard numbers.chance(90) else { return 0 }
+        nextNumber += 1
+        return nextNumber
     }
 
     /// The store, asked beforehand, gives a reason too; or the actions are at odds with each other.
@@ -219,14 +244,17 @@ extension ModelRun {
             if case .establish(let copy) = action, try !store.obstacles(to: copy).isEmpty {
                 return true
             }
-            if case .refresh(let target, let revertible, _) = action {
+            if case .refresh(let refresh) = action {
+                let target = refresh.target
                 guard let presents = model.volumes[target]?.presents else { return true }
                 let isBusy =
-                    presents.isFastReverse || presents.source == target || presents.held != nil
+                    presents.isFastReverse || presents.source == target
+                    || presents.held != nil && !presents.isRepeated(by: refresh)
                     || presents.isReverting
-                if revertible, try store.relationship(into: target)?.tracksOutOfSync == nil {
-                    return true
-                }
+                let records =
+                    try store.relationship(into: target)?.tracksOutOfSync != nil
+                    && refresh.terms?.recordsChanges ?? true
+                if refresh.isRevertible, !records { return true }
                 let isSmaller =
                     model.volumes[target]?.content.count ?? 0
                     < model.volumes[presents.source]?.content.count ?? 0
@@ -255,22 +283,41 @@ extension ModelRun {
                 guard let content = before.volumes[copy.source]?.content else { continue }
                 var made = NaiveModel.Copy(
                     source: copy.source, tag: tag(of: copy.source), content: [])
-                made.isPersistent = copy.isPersistent || copy.recordsChanges
-                made.inhibits = copy.inhibitsTargetWrites
+                made.take(copy.terms)
+                made.number = copy.number
                 model.give(copy.target, content, made)
-            case .refresh(let target, let revertible, _):
+                model.volumes[copy.target]?.lastNumber = copy.number
+            case .refresh(let refresh):
+                let target = refresh.target
                 guard var copy = before.volumes[target]?.presents,
                     let content = before.volumes[copy.source]?.content
                 else { continue }
-                if revertible {
+                if refresh.isRevertible, !copy.isRepeated(by: refresh) {
                     copy.held = before.volumes[target]?.content
                     copy.heldTag = tag(of: target)
                     copy.formerTag = copy.tag
+                    copy.formerInhibits = copy.inhibits
+                    copy.formerNumber = copy.number
                 }
                 copy.tag = tag(of: copy.source)
+                if let terms = refresh.terms { copy.take(terms) }
+                if let number = refresh.number { copy.number = number }
                 model.give(target, content, copy)
+                model.volumes[target]?.lastNumber = copy.number
             }
         }
+    }
+}
+
+extension NaiveModel.Copy {
+    mutating func take(_ terms: CopyTerms) {
+        isPersistent = terms.isPersistent || terms.recordsChanges
+        inhibits = terms.inhibitsTargetWrites
+    }
+
+    /// It was made revertible with the number: what is kept goes on being kept.
+    func isRepeated(by refresh: CopyRefresh) -> Bool {
+        held != nil && refresh.isRevertible && refresh.number == number && number != 0
     }
 }
 

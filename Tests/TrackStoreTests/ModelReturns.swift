@@ -16,6 +16,14 @@ extension ModelRun {
             let what = try attempt([.refresh(target: target, revertible: true)])
             return "revertible refresh, \(what)"
         }
+        if let target = names.filter({ mayRepeat($0) }).randomElement(using: &numbers),
+            let presents = model.volumes[target]?.presents, numbers.chance(25)
+        {
+            let what = try attempt([
+                .refresh(target: target, revertible: true, number: presents.number)
+            ])
+            return "repeated refresh, \(what)"
+        }
         let possible = names.filter { name in
             model.volumes[name]?.presents.map { $0.held != nil || numbers.chance(10) } ?? false
         }
@@ -51,10 +59,20 @@ extension ModelRun {
             return "commit"
         }
         copy.tag = copy.formerTag
+        copy.inhibits = copy.formerInhibits
+        copy.number = copy.formerNumber
         copy.isReverting = true
         model.give(target, held, copy)
         if numbers.chance(30) { try drain(target) }
         return "revert"
+    }
+
+    /// What an instant that came to be in part only would ask for again.
+    private func mayRepeat(_ name: String) -> Bool {
+        guard let presents = model.volumes[name]?.presents, presents.held != nil else {
+            return false
+        }
+        return model.volumes[presents.source]?.isUnsure == false
     }
 
     func reverse() throws -> String {
@@ -71,7 +89,8 @@ extension ModelRun {
         let fast = numbers.chance(60)
         let reasons = try store.reverseObstacles(of: target, fast: fast).map(\.code)
         let group = InstantGroup()
-        var actions: [InstantAction] = [.reverse(target: target, fast: fast)]
+        let number = someNumber()
+        var actions: [InstantAction] = [.reverse(target: target, fast: fast, number: number)]
         let isBackedUp =
             numbers.chance(20) && model.volumes[target]?.isUnsure == false
             && model.volumes[target]?.points.count ?? 0 < 7
@@ -99,6 +118,7 @@ extension ModelRun {
             return "abandoned reverse"
         }
         try store.settle(group)
+        for name in [target, presents.source] { model.volumes[name]?.lastNumber = number }
         if isBackedUp { model.backup(tag, [target]) }
         return try takeReverse(of: target, presents, content, isBackedUp ? tag : "")
     }
@@ -117,6 +137,7 @@ extension ModelRun {
         }
         tell("reverse \(target) to \(presents.source)")
         var back = NaiveModel.Copy(source: target, tag: tag, content: [])
+        back.number = made.number
         back.isPersistent = made.isPersistent
         back.isFastReverse = made.isFastReverse
         model.give(presents.source, content, back)
@@ -127,6 +148,16 @@ extension ModelRun {
         }
         if numbers.chance(30) { try drain(presents.source) }
         return made.isFastReverse ? "fast reverse" : "reverse"
+    }
+
+    /// What is noted of a volume outlives relationships, and stops of every kind.
+    func compareNumber(of name: String, _ what: String) throws {
+        guard let volume = model.volumes[name] else { return }
+        let noted = try store.describe([name]).first?.volume.lastNumber
+        guard noted == volume.lastNumber else {
+            throw Difference(
+                description: "after \(what), \(name) has \(noted as Any), not \(volume.lastNumber)")
+        }
     }
 
     /// Relationships that end by themselves when they are done have ended or not: the store knows.
@@ -150,7 +181,7 @@ extension ModelRun {
             let there = try store.relationship(into: name)
         else { return }
         guard there.isRevertible == (presents.held != nil), there.source == presents.source,
-            presents.isReverting || !there.isReverting
+            presents.isReverting || !there.isReverting, there.number == presents.number
         else { throw Difference(description: "\(name) is \(there), not \(presents)") }
         if presents.isReverting, !there.isReverting {
             model.volumes[name]?.presents?.isReverting = false

@@ -12,6 +12,7 @@ final class ModelRun {
     private(set) var channels: [HostChannel]
     private(set) var devices: [String: OpenDevice] = [:]
     var nextTag = 1
+    var nextNumber: UInt64 = 0
     /// Half of the lives have a write journal; a restart may begin with one or do without.
     private var configuration: TrackStore.Configuration
     /// Half of the lives are on a disk of which the power can be cut.
@@ -357,6 +358,7 @@ final class ModelRun {
         for name in names {
             guard let volume = model.volumes[name], let device = devices[name] else { continue }
             if !volume.isUnsure { try compare(device, volume.content, what) }
+            try compareNumber(of: name, what)
             // A background copy may let points roll off at any moment, and then says so.
             for attempt in 0... {
                 takeRolledOff()

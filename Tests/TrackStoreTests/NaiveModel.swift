@@ -24,6 +24,11 @@ struct NaiveModel {
         var heldTag = ""
         /// Of the point before that refresh.
         var formerTag = ""
+        /// Before that refresh.
+        var formerInhibits = false
+        /// Of the instant that began it; 0 where none was given.
+        var number: UInt64 = 0
+        var formerNumber: UInt64 = 0
         /// What was held may still be on its way back.
         var isReverting = false
     }
@@ -33,6 +38,8 @@ struct NaiveModel {
         var multiplier: UInt32
         var points: [Point] = []
         var presents: Copy?
+        /// Of the last instant that changed what it is the target of.
+        var lastNumber: UInt64 = 0
         /// Its content may be lost at any moment.
         var isUnsure = false
         /// What a power cut cannot take away, and what was written since: a cut keeps any part of it.

@@ -42,7 +42,7 @@ struct RelationshipTests {
         #expect(try small.channel.read(target, 0, 500_000) == block(1, count: 500_000))
         #expect(Scratch.diskBlocks(small.scratch.path + "/volumes/0200") * 512 <= 8 * 65_536)
         let done = small.facts.all.filter {
-            $0 == .copyCompleted(target: "0200", tag: "a/1", tracksTotal: 16)
+            $0 == .copyCompleted(target: "0200", tag: "a/1", number: 0, tracksTotal: 16)
         }
         #expect(done.count == 1)
     }

@@ -18,8 +18,8 @@ struct RevertTests {
         _ source: String, _ target: String, number: UInt64 = 0, copies: Bool = true
     ) -> InstantAction {
         var copy = NewCopy(source: source, target: target)
-        copy.recordsChanges = true
-        copy.backgroundCopy = copies
+        copy.terms.recordsChanges = true
+        copy.terms.backgroundCopy = copies
         copy.number = number
         return .establish(copy)
     }
@@ -217,7 +217,7 @@ struct RevertTests {
     func notRevertible() throws {
         let small = try pair(["0300", "0400"])
         var plain = NewCopy(source: "0300", target: "0400")
-        plain.backgroundCopy = false
+        plain.terms.backgroundCopy = false
         try make(small, [.establish(plain)])
         let described = try small.store.describe().relationships
         #expect(code { try small.store.commit(["0200"]) } == .notRevertible)
@@ -410,8 +410,15 @@ struct RevertTests {
         let older = try read(record.bytes)
         #expect(older.held == nil && older.successor == nil && older.refreshed == 2000)
         record.held = .init(
-            sequence: 9, former: .init(sequence: 4, tag: "a/4", refreshed: 1500, number: 7))
+            sequence: 9,
+            former: .init(
+                sequence: 4, tag: "a/4", refreshed: 1500, number: 7,
+                flags: [.copying, .recordsChanges, .persistent, .inhibitsTargetWrites], rateMiBps: 5
+            ))
         #expect(try read(record.bytes).held == record.held)
+        let short = try read(record.bytes.dropLast(6)).held?.former
+        #expect(short?.rateMiBps == 3 && short?.number == 7)
+        #expect(short?.flags.subtracting(.isLong) == record.flags)
         #expect(try read(record.bytes).flags == older.flags)
         let held = Point(sequence: 9, tag: "", time: 0, capacity: 2 << 30, settled: true)
         let revert = try #require(record.reverting(to: held, of: 0x200, base: 20))
@@ -420,7 +427,8 @@ struct RevertTests {
         let after = try #require(stored.afterRevert)
         #expect(after.source == 0x100 && after.sequence == 4 && after.tag == "a/4")
         #expect(after.number == 7 && after.refreshed == 1500 && after.established == 1000)
-        #expect(after.capacity == 1 << 30 && after.rateMiBps == 3 && after.copying)
+        #expect(after.capacity == 1 << 30 && after.rateMiBps == 5 && after.copying)
+        #expect(after.flags.contains(.inhibitsTargetWrites) && stored.rateMiBps == 5)
         #expect(code { _ = try read(revert.bytes.dropLast()) } == .damaged)
     }
 }

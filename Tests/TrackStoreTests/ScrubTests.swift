@@ -77,7 +77,7 @@ struct ScrubTests {
         let small = try SmallStore(["0100", "0200"])
         small.channel.write(try small.device(), 0, block(1, count: 200_000))
         var copy = NewCopy(source: "0100", target: "0200")
-        copy.backgroundCopy = false
+        copy.terms.backgroundCopy = false
         let group = InstantGroup()
         try small.store.prepare(group, [.establish(copy)], time: 1)
         group.commit()
@@ -93,7 +93,7 @@ struct ScrubTests {
     func held() throws {
         let small = try SmallStore(["0100", "0200"])
         var copy = NewCopy(source: "0100", target: "0200")
-        copy.recordsChanges = true
+        copy.terms.recordsChanges = true
         let actions: [InstantAction] = [
             .establish(copy), .refresh(target: "0200", revertible: true),
         ]

@@ -102,8 +102,8 @@ final class CopyBench {
 
     private func establish() throws -> (Double, Int) {
         var copy = NewCopy(source: Self.source, target: Self.target)
-        copy.recordsChanges = true
-        copy.isPersistent = true
+        copy.terms.recordsChanges = true
+        copy.terms.isPersistent = true
         let start = now()
         try instant(.establish(copy))
         try waitUntilCopied()
