@@ -6,7 +6,7 @@ import TrackStore
 struct Effects: Sendable {
     let stores: [SubjectName: TrackStore]
 
-    func perform(_ effect: Effect) throws(StorageFailure) {
+    func perform(_ effect: Effect, at time: Timestamp) throws(StorageFailure) {
         switch effect {
         case .takePoints(let tag, let sources): try take(tag, sources)
         case .verifyPoints(let tag, let sources):
@@ -30,6 +30,11 @@ struct Effects: Sendable {
             try eachPair(terms, of: tag) { (store, pairs) throws(TrackStoreError) in
                 try store.withdraw(pairs)
             }
+        case .changeRelationships(let instant): try change(instant, at: time)
+        case .withdrawRelationships(let pairs, let number):
+            try withdraw(pairs, number: number)
+        case .commitRelationships(let pairs, let number): try commit(pairs, number)
+        case .revertRelationships(let pairs, let number): try revert(pairs, number)
         case .createVolumes(let system, let volumes):
             try on(system) { (store) throws(TrackStoreError) in
                 try store.createVolumes(volumes.map(NewVolume.init))
@@ -50,22 +55,36 @@ struct Effects: Sendable {
         }
     }
 
-    /// One instant on every system: prepared everywhere in one order, committed once, settled
-    /// everywhere. What an interrupted attempt left on some of the volumes is dropped first: those
-    /// points are of another instant.
+    /// What an interrupted attempt left on some of the volumes is dropped first: those points are of
+    /// another instant.
     private func take(_ tag: PointTag, _ sources: [VolumeID]) throws(StorageFailure) {
         let name = tag.description
         let present = try holders(of: tag, among: sources)
         if present.count == sources.count { return }
-        if !present.isEmpty { try perform(.dropPoints([tag], sources: present)) }
+        if !present.isEmpty {
+            try each(present) { (store, ids) throws(TrackStoreError) in
+                try store.dropPoints(tags: [name], volumes: ids)
+            }
+        }
+        let parts = grouped(sources, by: \.storage).map { system, volumes in
+            (system, volumes.map { InstantAction.point(volume: $0.local.text, tag: name) })
+        }
+        try atOneInstant(parts, at: tag.backup.time)
+    }
+
+    /// One instant on several systems: prepared everywhere, in the order of their names, so that two
+    /// instants never wait for each other; committed once; settled everywhere.
+    func atOneInstant(
+        _ parts: [(SubjectName, [InstantAction])], at time: Timestamp
+    ) throws(StorageFailure) {
         let group = InstantGroup()
         var prepared: [(SubjectName, TrackStore)] = []
         do throws(StorageFailure) {
-            try each(sources) { (store, ids) throws(TrackStoreError) in
-                try store.prepare(
-                    group, tag: name, time: tag.backup.time.milliseconds, volumes: ids)
-            } after: { system, store in
-                prepared.append((system, store))
+            for (system, actions) in parts {
+                try on(system) { (store) throws(TrackStoreError) in
+                    try store.prepare(group, actions, time: time.milliseconds)
+                    prepared.append((system, store))
+                }
             }
         } catch {
             for (_, store) in prepared { store.abandon(group) }
@@ -102,6 +121,7 @@ struct Effects: Sendable {
         _ terms: [PairTerms], of tag: PointTag,
         _ body: (TrackStore, [NewRelationship]) throws(TrackStoreError) -> Void
     ) throws(StorageFailure) {
+        for pair in terms { try checkOneSystem(pair) }
         for (system, pairs) in grouped(terms, by: \.target.storage) {
             try on(system) { (store) throws(TrackStoreError) in
                 try body(
@@ -115,7 +135,7 @@ struct Effects: Sendable {
         }
     }
 
-    private func on(
+    func on(
         _ system: SubjectName, _ body: (TrackStore) throws(TrackStoreError) -> Void
     ) throws(StorageFailure) {
         guard let store = stores[system] else {
@@ -130,22 +150,20 @@ struct Effects: Sendable {
         }
     }
 
-    /// Calls `body` once a system, in the order of their names, so that two instants never wait for
-    /// each other.
+    /// Calls `body` once a system, in the order of their names.
     private func each(
         _ volumes: [VolumeID],
-        _ body: (TrackStore, [String]) throws(TrackStoreError) -> Void,
-        after: (SubjectName, TrackStore) -> Void = { _, _ in }
+        _ body: (TrackStore, [String]) throws(TrackStoreError) -> Void
     ) throws(StorageFailure) {
         for (system, members) in grouped(volumes, by: \.storage) {
             try on(system) { (store) throws(TrackStoreError) in
                 try body(store, members.map(\.local.text))
-                after(system, store)
             }
         }
     }
 
-    private func grouped<Member>(
+    /// What belongs to each system, in the order of their names.
+    func grouped<Member>(
         _ members: [Member], by system: (Member) -> SubjectName
     ) -> [(SubjectName, [Member])] {
         Dictionary(grouping: members, by: system).sorted { $0.key < $1.key }

@@ -69,7 +69,7 @@ public final class EmbeddedStorage: StoragePort {
             }
             for volume in all
             where volume.points.contains(where: { $0.tag.session == session })
-                || volume.inbound?.tag.session == session
+                || volume.inbound?.presents.tag?.session == session
             {
                 found.append(volume.volume)
             }
@@ -80,7 +80,7 @@ public final class EmbeddedStorage: StoragePort {
     /// Does one thing, durably; what is so already is done already.
     public func perform(_ effect: Effect, at time: Timestamp) async throws(StorageFailure) {
         let effects = Effects(stores: stores)
-        try await blocking { () throws(StorageFailure) in try effects.perform(effect) }
+        try await blocking { () throws(StorageFailure) in try effects.perform(effect, at: time) }
     }
 
     /// The next fact.

@@ -20,18 +20,56 @@ extension VolumeReport {
                         tag: $0, time: Timestamp(milliseconds: point.time),
                         capacity: Capacity(bytes: point.capacity), damage: point.damage)
                 }
-            }, inbound: inbound.flatMap { RelationshipReport($0, on: system) })
+            }, inbound: inbound.flatMap { RelationshipReport($0, on: system) },
+            outbound: volume.targets.compactMap { target in
+                LocalVolumeID(target).map { VolumeID(storage: system, local: $0) }
+            })
+        completed = volume.completedNumber
+    }
+}
+
+extension Presented {
+    /// What the engine calls by a tag, or by the number of an instant; nil where the tag has not the
+    /// contract's form.
+    init?(tag: String, number: UInt64) {
+        guard !tag.isEmpty else {
+            self = .instant(number)
+            return
+        }
+        guard let tag = PointTag(tag) else { return nil }
+        self = .backup(tag)
     }
 }
 
 extension RelationshipReport {
     init?(_ relationship: RelationshipDescription, on system: SubjectName) {
-        guard let source = LocalVolumeID(relationship.source), let tag = PointTag(relationship.tag)
+        guard let source = LocalVolumeID(relationship.source),
+            let presents = Presented(tag: relationship.tag, number: relationship.number)
         else { return nil }
         self.init(
-            source: VolumeID(storage: system, local: source), tag: tag,
+            source: VolumeID(storage: system, local: source), presents: presents,
             tracksRemaining: UInt64(relationship.tracksRemaining),
-            tracks: UInt64(relationship.tracksTotal), backgroundCopy: relationship.isCopying)
+            tracks: UInt64(relationship.tracksTotal), backgroundCopy: relationship.wantsCopy,
+            attributes: RelationshipAttributes(relationship))
+    }
+}
+
+extension RelationshipAttributes {
+    init(_ relationship: RelationshipDescription) {
+        self.init()
+        persistent = relationship.isPersistent
+        incremental = relationship.tracksOutOfSync != nil
+        inhibitTargetWrites = relationship.inhibitsTargetWrites
+        revertible = relationship.isRevertible
+        reverting = relationship.isReverting
+        fastReverse = relationship.isFastReverse
+        tracksOutOfSync = relationship.tracksOutOfSync.map { UInt64($0) }
+        copyRateMiBps = Int(relationship.rateMiBps)
+        bytesPerSecond = relationship.bytesPerSecond
+        secondsLeft = relationship.secondsLeft
+        number = relationship.number
+        established = Timestamp(milliseconds: relationship.established)
+        refreshed = Timestamp(milliseconds: relationship.refreshed)
     }
 }
 
@@ -53,18 +91,22 @@ extension StorageFact {
             guard let volume = volume(id) else { return nil }
             self = .capacityLevel(
                 volume: volume, usedPercent: percent, level: CopyModel.CapacityLevel(level))
-        case .copyProgress(let target, let tag, let remaining, let total):
-            guard let volume = volume(target), let tag = PointTag(tag) else { return nil }
+        case .copyProgress(let target, let tag, let number, let remaining, let total):
+            guard let volume = volume(target), let presents = Presented(tag: tag, number: number)
+            else { return nil }
             self = .copyProgress(
-                target: volume, tag: tag, tracksRemaining: UInt64(remaining), tracks: UInt64(total))
-        case .copyCompleted(let target, let tag, let total):
-            guard let volume = volume(target), let tag = PointTag(tag) else { return nil }
+                target: volume, presents: presents, tracksRemaining: UInt64(remaining),
+                tracks: UInt64(total))
+        case .copyCompleted(let target, let tag, let number, let total):
+            guard let volume = volume(target), let presents = Presented(tag: tag, number: number)
+            else { return nil }
             self = .copyProgress(
-                target: volume, tag: tag, tracksRemaining: 0, tracks: UInt64(total))
-        case .copyFailed(let target, let tag, let errno):
-            guard let volume = volume(target), let tag = PointTag(tag) else { return nil }
+                target: volume, presents: presents, tracksRemaining: 0, tracks: UInt64(total))
+        case .copyFailed(let target, let tag, let number, let errno):
+            guard let volume = volume(target), let presents = Presented(tag: tag, number: number)
+            else { return nil }
             self = .copyFailed(
-                target: volume, tag: tag, reason: "The copy stopped with errno \(errno).")
+                target: volume, presents: presents, reason: "The copy stopped with errno \(errno).")
         case .storageFailed(let place, let errno):
             self = .storageTrouble(system: system, place: place, errno: errno)
         }
@@ -77,60 +119,6 @@ extension CopyModel.CapacityLevel {
         case .normal: self = .normal
         case .warning: self = .warning
         case .critical: self = .critical
-        }
-    }
-}
-
-extension StorageFailure {
-    /// The engine's error with a published code and a remedy.
-    init(_ error: TrackStoreError, system: SubjectName) {
-        let place = error.place.isEmpty ? system.text : "\(system) \(error.place)"
-        self.init(
-            Self.code(error.code), "Storage system \(system): \(error.message).", subject: place,
-            remedy: Self.remedy(error.code), isRetriable: error.code == .instantInProgress)
-    }
-
-    private static func code(_ code: TrackStoreError.Code) -> RefusalCode {
-        switch code {
-        case .unknownVolume: .unknownVolume
-        case .volumeExists: .volumeExists
-        case .volumeInUse, .tracksPending, .tooManyTargets, .reverseUnderWay, .uncommitted,
-            .revertUnderWay:
-            .volumeInUse
-        case .notRevertible: .notRevertible
-        case .wouldShrink: .volumeWouldShrink
-        case .unknownPoint: .unknownBackup
-        case .pointInUse: .backupInUse
-        case .noSafeguardedCapacity: .noSafeguardedCapacity
-        case .targetSmaller: .targetSmaller
-        case .relationshipExists: .targetHasSource
-        case .cycle: .cycle
-        case .noRelationship: .noRelationship
-        case .noSpace: .notEnoughSpace
-        case .inUse, .closed, .invalidArgument, .pointExists, .instantInProgress, .noInstant,
-            .damaged, .inputOutput:
-            .storageFailed
-        }
-    }
-
-    private static func remedy(_ code: TrackStoreError.Code) -> String {
-        switch code {
-        case .inUse: "Stop the other worker that has the directory."
-        case .closed: "Wait until the worker has started again, and send the command again."
-        case .unknownVolume, .noRelationship, .unknownPoint: "RefreshStates, then send it again."
-        case .volumeExists, .wouldShrink, .invalidArgument: "DescribeStorage shows what is there."
-        case .volumeInUse, .tooManyTargets, .pointInUse, .pointExists, .relationshipExists:
-            "Terminate what uses it, or RefreshStates to find it."
-        case .tracksPending: "InitiateBackgroundCopy, and wait until it is done."
-        case .reverseUnderWay, .revertUnderWay: "Wait until the background copy is done."
-        case .uncommitted: "Commit or Revert first."
-        case .notRevertible: "QueryRelationships shows which relationships are revertible."
-        case .noSafeguardedCapacity: "SetSafeguardedCapacity for the volume."
-        case .targetSmaller: "ExpandVolumes for the target."
-        case .cycle: "Give another target."
-        case .instantInProgress, .noInstant: "Send it again."
-        case .noSpace: "Free space on the host's file system, or raise the limit on open files."
-        case .damaged, .inputOutput: "See the host's kernel log for the disk, then RefreshStates."
         }
     }
 }

@@ -13,7 +13,8 @@ public protocol StoragePort: Sendable {
     func volumes(ofSession session: SubjectName) async throws(StorageFailure) -> [VolumeID]
     /// Does one thing, durably. Idempotent: what is already so is answered as done.
     ///
-    /// `time` is the instant that points are labelled with; only `takePoints` uses it.
+    /// `time` is when relationships of an instant are said to have begun; only `changeRelationships` uses
+    /// it. Points have the time that their name tells.
     func perform(_ effect: Effect, at time: Timestamp) async throws(StorageFailure)
     /// The next fact the storage has to report, in order; nil once the storage is closed.
     func nextFact() async -> StorageFact?
