@@ -6,7 +6,7 @@ extension SimulatedSystems {
     mutating func change(
         _ instant: RelationshipInstant, at time: Timestamp
     ) throws(StorageFailure) {
-        var isDone = true
+        var isDone = instant.number != 0
         for change in instant.changes {
             try checkOneSystem(change.pair)
             _ = try volume(change.pair.source)
@@ -45,7 +45,7 @@ extension SimulatedSystems {
         made.number = number
         made.established = time
         made.refreshed = time
-        volumes[pair.target]?.inbound = made
+        volumes[pair.target]?.present(made)
     }
 
     private mutating func refresh(
@@ -72,7 +72,7 @@ extension SimulatedSystems {
             // What is to be kept is there as a whole.
             made.former[0].remaining = 0
         }
-        volumes[pair.target]?.inbound = made
+        volumes[pair.target]?.present(made)
     }
 
     private mutating func reverse(
@@ -106,16 +106,16 @@ extension SimulatedSystems {
         } else {
             volumes[pair.target]?.inbound = nil
         }
-        volumes[pair.source]?.inbound = made
+        volumes[pair.source]?.present(made)
         volumes[pair.source]?.lastNumber = number
     }
 
     func checkOneSystem(_ pair: PairTerms) throws(StorageFailure) {
         guard pair.source.storage == pair.target.storage else {
             throw StorageFailure(
-                .unknownVolume,
-                "Storage system \(pair.source.storage) has no volume \(pair.target): a relationship "
-                    + "stays within one system.",
+                .storageMismatch,
+                "\(pair.target) is on another storage system than \(pair.source), and a "
+                    + "relationship stays within one.",
                 subject: "\(pair.target)", remedy: "Give a target on \(pair.source.storage).")
         }
     }

@@ -34,6 +34,9 @@ struct SimulatedRelationship {
 
     var isRevertible: Bool { !former.isEmpty && !isReverting }
 
+    /// Tracks come over by themselves.
+    var isCopied: Bool { terms.backgroundCopy || isReverting || isFastReverse }
+
     /// Tracks that a refresh would copy now.
     var outOfSync: UInt64 {
         terms.incremental ? min(tracks, remaining + UInt64(changed.count)) : tracks
@@ -100,8 +103,17 @@ extension SimulatedSystems {
         let feeds = volumes[relationship.source]?.inbound.map {
             $0.isFastReverse && $0.source == target
         }
-        if relationship.isReverting || relationship.isFastReverse || feeds ?? false {
+        try checkNotReverting(relationship, target)
+        if relationship.isFastReverse || feeds ?? false {
             throw Self.failure(.copyIncomplete, "Tracks are on their way back", target)
+        }
+    }
+
+    private func checkNotReverting(
+        _ relationship: SimulatedRelationship, _ target: VolumeID
+    ) throws(StorageFailure) {
+        if relationship.isReverting {
+            throw Self.failure(.copyIncomplete, "\(target) is being reverted", target)
         }
     }
 
@@ -127,7 +139,7 @@ extension SimulatedSystems {
             from: pair.source, presenting: .backup(tag), terms: terms, tracks: point.capacity.tracks
         )
         made.established = point.time
-        volumes[pair.target]?.inbound = made
+        volumes[pair.target]?.present(made)
     }
 
     mutating func withdraw(
@@ -146,9 +158,8 @@ extension SimulatedSystems {
     mutating func commit(_ terms: [PairTerms], _ number: UInt64) throws(StorageFailure) {
         for pair in terms {
             let inbound = try inbound(of: pair)
-            guard inbound.number == number, !inbound.isReverting else {
-                throw Self.notRevertible(pair.target)
-            }
+            try checkNotReverting(inbound, pair.target)
+            guard inbound.number == number else { throw Self.notRevertible(pair.target) }
             volumes[pair.target]?.inbound?.former = []
         }
     }
@@ -222,9 +233,11 @@ extension SimulatedSystems {
             volumes[target]?.inbound = inbound.former.first
         } else if inbound.isFastReverse {
             volumes[target]?.inbound = nil
+            volumes[target]?.completed = inbound.number
             volumes[inbound.source]?.inbound = nil
         } else if !inbound.terms.persistent {
             volumes[target]?.inbound = nil
+            volumes[target]?.completed = inbound.number
         }
     }
 }

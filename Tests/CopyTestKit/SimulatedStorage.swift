@@ -78,11 +78,10 @@ public final class SimulatedStorage: StoragePort {
         if let fact = state.withLock({ $0.systems.copy(target, tracks: tracks) }) { report(fact) }
     }
 
-    /// Lets every background copy go on until it is done.
+    /// Lets every background copy go on until it is done, and all that is on its way back.
     public func finishBackgroundCopies() {
         let copying = state.withLock { state in
-            state.systems.volumes.filter { $0.value.inbound?.terms.backgroundCopy ?? false }
-                .keys.sorted()
+            state.systems.volumes.filter { $0.value.inbound?.isCopied ?? false }.keys.sorted()
         }
         for target in copying { copy(to: target) }
     }

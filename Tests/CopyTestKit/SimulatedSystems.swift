@@ -16,14 +16,24 @@ struct SimulatedVolume {
     var inbound: SimulatedRelationship?
     /// The number of the last instant that changed the relationship into it.
     var lastNumber: UInt64 = 0
+    /// The number of the relationship that ended by itself, where none has begun since.
+    var completed: UInt64?
+
+    /// Makes it the target of a relationship.
+    mutating func present(_ relationship: SimulatedRelationship) {
+        inbound = relationship
+        completed = nil
+    }
 }
 
 extension SimulatedSystems {
     func report(_ id: VolumeID, _ volume: SimulatedVolume) -> VolumeReport {
-        VolumeReport(
+        var report = VolumeReport(
             volume: id, capacity: volume.capacity, safeguardedMultiplier: volume.multiplier,
             allocated: volume.capacity, safeguardedUsed: Capacity(bytes: 0), points: volume.points,
             inbound: volume.inbound?.report, outbound: targets(of: id))
+        report.completed = volume.completed
+        return report
     }
 
     /// Does what the effect asks, or throws with everything as it was or half done: on a copy.
