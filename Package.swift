@@ -70,6 +70,9 @@ let package = Package(
             name: "StoreConformance", dependencies: ["SessionStore", "CopyModel"],
             path: "Tests/StoreConformance"),
         .target(
+            name: "StorageConformance", dependencies: ["StoragePort", "CopyModel"],
+            path: "Tests/StorageConformance"),
+        .target(
             name: "CopyTestKit",
             dependencies: [
                 "SessionRuntime", "SessionStore", "StoragePort", "MessagePort", "CopyModel",
@@ -112,6 +115,12 @@ let package = Package(
         .testTarget(
             name: "TrackStoreTests",
             dependencies: ["TrackStore", "TrackBitmap", "track-crash-child"]),
+        .testTarget(
+            name: "EmbeddedStorageTests",
+            dependencies: [
+                "EmbeddedStorage", "StorageConformance", "CopyTestKit", "StoragePort", "TrackStore",
+                "CopyModel",
+            ]),
         .testTarget(name: "NBDServerTests", dependencies: ["NBDServer", "TrackStore"]),
         // C libraries, each imported in one target only.
         .systemLibrary(name: "CRabbitMQ"),
