@@ -64,6 +64,7 @@ final class Life {
         try store.close()
         try reopen()
         try write(200)
+        try establish(replaces: true)
         try store.close()
         say("ended \(number)")
     }
@@ -153,9 +154,10 @@ final class Life {
         throw Failed(what: "the copy does not end")
     }
 
-    private func establish() throws {
+    private func establish(replaces: Bool = false) throws {
         var copy = NewCopy(source: "0101", target: "0201")
         copy.terms.recordsChanges = true
+        copy.replaces = replaces
         say("copying \(number)")
         try instant([.establish(copy)])
         say("copied \(number)")

@@ -92,6 +92,13 @@ extension FaultRun {
         // The point is of what the target showed before.
         if isRefreshed, let now { give("0201", now) }
         try copyAll("0201")
+        try write("0100", [.write(70_000, 4096)])
+        try flush("0100")
+        copy.replaces = true
+        let later = volumes["0100"]
+        let isReplaced = try instant([.establish(copy), .point(volume: "0201", tag: "s/5")])
+        if isReplaced, let later { give("0201", later) }
+        try copyAll("0201")
     }
 
     /// What the source of the reverse is worth afterwards is nobody's business.
