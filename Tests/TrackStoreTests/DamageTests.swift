@@ -80,7 +80,7 @@ struct DamageTests {
         #expect(inbound?.tracksRemaining == 1)
         #expect(inbound?.isCopying == false)
         let failures = small.facts.take().filter {
-            if case .copyFailed("0200", "a/1", EIO) = $0 { true } else { false }
+            if case .copyFailed("0200", "a/1", _, EIO) = $0 { true } else { false }
         }
         #expect(failures.count == 1)
         let target = try small.device("0200")
