@@ -150,7 +150,18 @@ extension TrackStore {
                 ? RecordedChanges(tracks: tracks, target: target.number) : nil)
     }
 
-    /// What several actions of one instant would do to each other.
+    /// What a volume will present from the instant on: by the plan, or as it does now.
+    private func source(
+        of volume: Volume, _ plan: InstantPlan, but leaving: Relationship?
+    ) -> Volume? {
+        if let change = plan.change(into: volume) { return change.source }
+        guard let inbound = volume.inbound, inbound !== leaving, !inbound.drained,
+            !plan.goesOn(inbound)
+        else { return nil }
+        return inbound.source
+    }
+
+    /// What several actions of one instant would do to each other, and to what there is.
     private func checkAgainst(
         _ plan: InstantPlan, _ change: PlannedRelationship
     ) throws(TrackStoreError) {
@@ -159,11 +170,13 @@ extension TrackStore {
                 .invalidArgument, "the target is named twice", place: change.target.name)
         }
         var volume = change.source
-        while let other = plan.change(into: volume) {
-            volume = other.source
+        var seen: Set<UInt16> = [volume.number]
+        while let source = source(of: volume, plan, but: change.old) {
+            volume = source
             guard volume !== change.target else {
                 throw Self.cycle(change.target.name)
             }
+            guard seen.insert(volume.number).inserted else { break }
         }
         guard change.kind == .establish else { return }
         let more = plan.changes(from: change.source).count { $0.kind == .establish }

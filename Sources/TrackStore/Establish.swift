@@ -43,7 +43,7 @@ extension TrackStore {
             try checkOpen()
             let base = control.nextSequence
             var fresh: [Relationship] = []
-            var targets: Set<UInt16> = []
+            var pairs = PlannedPairs()
             var pinned: [Point] = []
             var turn = Turn()
             do throws(TrackStoreError) {
@@ -51,10 +51,8 @@ extension TrackStore {
                     guard let made = try recovery(new, base, copying: backgroundCopy) else {
                         continue
                     }
-                    guard targets.insert(made.target.number).inserted else {
-                        throw TrackStoreError(
-                            .invalidArgument, "the target is named twice", place: new.target)
-                    }
+                    try check(made, against: pairs)
+                    pairs.add(made)
                     if let point = made.point {
                         try pin(point, of: made.source)
                         pinned.append(point)
@@ -70,6 +68,30 @@ extension TrackStore {
             }
             control.nextSequence = base + 1
             enter(turn)
+        }
+    }
+
+    /// What recoveries of one call would do to each other, and to what there is.
+    private func check(
+        _ made: Relationship, against pairs: PlannedPairs
+    ) throws(TrackStoreError) {
+        guard pairs.sources[made.target.number] == nil else {
+            throw TrackStoreError(
+                .invalidArgument, "the target is named twice", place: made.target.name)
+        }
+        guard made.source !== made.target else { return }
+        let more = pairs.targets[made.source.number, default: 0]
+        guard copier.targets(of: made.source) + more < Self.mostTargets else {
+            throw Self.tooManyTargets(made.source.name)
+        }
+        var volume = made.source
+        var seen: Set<UInt16> = [volume.number]
+        while let next = pairs.sources[volume.number]
+            ?? volume.inbound.flatMap({ $0.drained ? nil : $0.source }),
+            seen.insert(next.number).inserted
+        {
+            volume = next
+            guard volume !== made.target else { throw Self.cycle(made.target.name) }
         }
     }
 
@@ -140,5 +162,18 @@ extension TrackStore {
             }
             point.pins.add(1, ordering: .acquiringAndReleasing)
         }
+    }
+}
+
+/// The pairs of one call, by the numbers of volumes: there may be ten thousand.
+private struct PlannedPairs {
+    /// Of each target.
+    private(set) var sources: [UInt16: Volume] = [:]
+    /// How many each source gets, itself aside.
+    private(set) var targets: [UInt16: Int] = [:]
+
+    mutating func add(_ made: Relationship) {
+        sources[made.target.number] = made.source
+        if made.source !== made.target { targets[made.source.number, default: 0] += 1 }
     }
 }

@@ -134,6 +134,9 @@ extension TrackStore {
                     code: .relationshipExists, message: "the source is itself a target",
                     volume: source.name))
         }
+        if copier.targets(of: target) >= Self.mostTargets {
+            found.append(Self.obstacle(Self.tooManyTargets(target.name)))
+        }
         if source.capacity < target.capacity {
             found.append(
                 .init(

@@ -1,6 +1,7 @@
 /// What the engine observed on its own. Facts of a relationship carry the tag of its point, or the number of
-/// its instant: by the time one is heard the target may present another. A fact is told from one of the engine's or the hosts'
-/// threads: the callback must return quickly and must not call the store's control functions.
+/// its instant: by the time one is heard the target may present another. A fact is told from one of the
+/// engine's or the hosts' threads: the callback must return quickly and must not call the store's control
+/// functions.
 public enum TrackStoreFact: Sendable, Hashable {
     /// A volume's safeguarded capacity ran out, so its oldest points are gone, oldest first. Told
     /// after their removal is durable.

@@ -152,6 +152,44 @@ struct CopyTests {
         try make(small, [copy("0100", targets[12])])
     }
 
+    @Test("recoveries of one call count as targets, and a reverse does not make a thirteenth")
+    func twelveOtherwise() throws {
+        let targets = (0..<13).map { "03" + String(16 + $0, radix: 16) }
+        let small = try SmallStore(["0100", "0200"] + targets)
+        try small.store.backup("a/1", ["0100"])
+        let recoveries = targets.map {
+            NewRelationship(source: "0100", tag: "a/1", target: $0)
+        }
+        #expect(
+            code { try small.store.establish(recoveries, backgroundCopy: false) }
+                == .tooManyTargets)
+        #expect(try small.store.describe().relationships.isEmpty)
+        try make(small, [copy("0200", "0100", incremental)])
+        #expect(try small.store.waitUntilDrained("0100"))
+        try small.store.establish(Array(recoveries.prefix(12)), backgroundCopy: false)
+        #expect(
+            try small.store.reverseObstacles(of: "0100", fast: false).map(\.code)
+                == [.tooManyTargets])
+        #expect(
+            code { try make(small, [.reverse(target: "0100", fast: false)]) } == .tooManyTargets)
+    }
+
+    @Test("no cycle is made of what there is and what one call or instant adds")
+    func cycles() throws {
+        let small = try SmallStore(["0100", "0101", "0102"])
+        try make(small, [copy("0102", "0100")])
+        #expect(
+            code { try make(small, [copy("0101", "0102"), copy("0100", "0101")]) } == .cycle)
+        try small.store.withdraw(["0100"])
+        try small.store.backup("a/1", ["0100", "0101"])
+        let both = [
+            NewRelationship(source: "0100", tag: "a/1", target: "0101"),
+            NewRelationship(source: "0101", tag: "a/1", target: "0100"),
+        ]
+        #expect(code { try small.store.establish(both, backgroundCopy: false) } == .cycle)
+        #expect(try small.store.describe().relationships.isEmpty)
+    }
+
     @Test(
         "a complete copy is reversed: the source is as the target was, at once, and then follows it"
     )
