@@ -50,9 +50,11 @@ class Damage(SiteCase):
     @staticmethod
     def saved(saves, block):
         """True where a block of the segment is more than zeroes."""
-        with open(next(saves.iterdir()), "rb") as file:
-            file.seek(block * BLOCK)
-            return any(file.read(BLOCK))
+        for segment in saves.iterdir():
+            with open(segment, "rb") as file:
+                file.seek(block * BLOCK)
+                return any(file.read(BLOCK))
+        return False
 
     def spoil(self, block):
         """Spoils a block until the test is over, or until it is spoilt a second time."""

@@ -134,7 +134,7 @@ extension FaultRun {
     /// third.
     private func decide() throws {
         var copy = NewCopy(source: "0101", target: "0202")
-        copy.recordsChanges = true
+        copy.terms.recordsChanges = true
         volumes["0202"] = PossibleContent(
             [UInt8](repeating: 0, count: 3 * 65_536), unit: unit)
         devices["0202"] = try store.open(.volume("0202"))

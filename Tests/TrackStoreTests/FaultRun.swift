@@ -28,6 +28,7 @@ final class FaultRun {
     private(set) var seen: [String] = []
     /// Writes that the power cut took, at least in part.
     private(set) var lostWrites = 0
+    private var isCut = false
     /// False once the store cannot be opened on this disk.
     private(set) var isUp = false
 
@@ -36,7 +37,11 @@ final class FaultRun {
     init(_ fault: FailingDisk.Fault? = nil, cutsPower: Bool = false) throws {
         let cache = cutsPower ? SimulatedDisk() : nil
         self.cache = cache
-        disk = FailingDisk(fault, over: cache.map { cache in { cache.io() } } ?? { PlainIO() })
+        if let cache {
+            disk = FailingDisk(fault, over: { cache.io() })
+        } else {
+            disk = FailingDisk(fault)
+        }
         let disk = disk
         var configuration = TrackStore.Configuration.test(scratch.path)
         configuration.makeIO = { disk.io() }
@@ -53,6 +58,7 @@ final class FaultRun {
             store.abandon()
             noteCrash()
             lostWrites = cache.cutPower(&numbers)
+            isCut = true
             disk.heal()
         } else {
             disk.heal()
@@ -237,7 +243,8 @@ final class FaultRun {
         for name in volumes.keys.sorted() {
             var now = volumes[name]
             try compare(name, .volume(name), &now, what)
-            volumes[name] = now
+            // What is read before the power is cut may be the cache's.
+            if cache == nil || isCut { volumes[name] = now }
             let tags = try store.points(of: name).map(\.tag)
             let wanted = points[name, default: []].map(\.tag)
             guard tags == wanted else {
@@ -247,7 +254,7 @@ final class FaultRun {
                 let tag = wanted[index]
                 var content: PossibleContent? = points[name]?[index].content
                 try compare(name, .point(volume: name, tag: tag), &content, what)
-                if let content { points[name]?[index].content = content }
+                if let content, cache == nil || isCut { points[name]?[index].content = content }
             }
         }
     }

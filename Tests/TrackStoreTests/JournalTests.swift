@@ -143,13 +143,13 @@ struct JournalTests {
             small.channel.write(device, 0, block(1, count: SmallStore.capacity))
             try small.store.backup("a/1", ["0100"])
             let before = try small.channel.readAll(small.point("a/1"))
-            for index in 0..<28 {
+            for index in 0..<45 {
                 small.channel.write(device, index % 16 * 65_536, block(index, count: 61_440))
             }
             small.store.abandon()
             let names = Scratch.names(scratch.path + "/journal")
             // The oldest holds what was written first, unless it was brought to the files meanwhile.
-            guard names.first == "00000001" else {
+            guard names.first == "00000001", names.count > 1 else {
                 #expect(attempt < 5)
                 continue
             }
@@ -162,7 +162,7 @@ struct JournalTests {
             #expect(told.count == 1 && told.allSatisfy { $0.contains("/journal/00000001, block") })
             #expect(
                 try small.channel.read(small.device(), 11 * 65_536, 61_440)
-                    == block(27, count: 61_440))
+                    == block(43, count: 61_440))
             try small.store.drainJournal()
             #expect(try small.channel.readAll(small.point("a/1")) == before)
             try small.restart()
