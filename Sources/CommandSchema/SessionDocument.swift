@@ -32,10 +32,16 @@ extension JSONWriter {
         member("revision", session.revision)
         key("options")
         openObject()
-        member("minimumMinutesBetweenBackups", session.options.minimumMinutesBetweenBackups)
-        member("retentionMinutes", session.options.retentionMinutes)
-        member("expireBackupOnAutoRoll", session.options.expireBackupOnAutoRoll)
+        switch session.services {
+        case .safeguarded(let services): options(services.options)
+        }
         closeObject()
+    }
+
+    private mutating func options(_ options: SafeguardedOptions) {
+        member("minimumMinutesBetweenBackups", options.minimumMinutesBetweenBackups)
+        member("retentionMinutes", options.retentionMinutes)
+        member("expireBackupOnAutoRoll", options.expireBackupOnAutoRoll)
     }
 
     private mutating func rolePairs(_ rolePairs: [RolePairView]) {

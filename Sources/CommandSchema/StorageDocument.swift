@@ -42,7 +42,7 @@ extension JSONWriter {
     private mutating func relationship(_ report: RelationshipReport) {
         openObject()
         member("source", report.source.description)
-        if let tag = report.presents.tag { member("tag", tag.description) }
+        member("tag", orNull: report.presents.tag?.description)
         member("tracksRemaining", report.tracksRemaining)
         member("tracks", report.tracks)
         let done = report.tracks - min(report.tracks, report.tracksRemaining)

@@ -118,6 +118,9 @@ public struct CopySet: Hashable, Sendable, Codable {
         self.h1 = h1
         self.r1 = r1
     }
+
+    /// The volumes of all its roles.
+    public var volumes: [VolumeID] { [h1, r1].compactMap { $0 } }
 }
 
 /// The parts in which a session can be described.

@@ -23,6 +23,51 @@ public struct SafeguardedOptions: Hashable, Sendable, Codable {
     }
 }
 
+/// The options of a session, by its type.
+public enum SessionOptions: Hashable, Sendable, Codable {
+    /// Of a Safeguarded Copy session.
+    case safeguarded(SafeguardedOptions)
+
+    /// The defaults of a type.
+    public init(_ type: SessionType) {
+        switch type {
+        case .safeguardedCopy: self = .safeguarded(SafeguardedOptions())
+        }
+    }
+
+    /// The options after a partial change.
+    public func applying(_ changes: OptionChanges) -> SessionOptions {
+        switch self {
+        case .safeguarded(let options): .safeguarded(options.applying(changes))
+        }
+    }
+
+    /// Services with these options and nothing on the storage.
+    public var services: CopyServices {
+        switch self {
+        case .safeguarded(let options): .safeguarded(SafeguardedServices(options: options))
+        }
+    }
+}
+
+extension CopyServices {
+    /// The options.
+    public var options: SessionOptions {
+        get {
+            switch self {
+            case .safeguarded(let services): .safeguarded(services.options)
+            }
+        }
+        set {
+            switch (self, newValue) {
+            case (.safeguarded(var services), .safeguarded(let options)):
+                services.options = options
+                self = .safeguarded(services)
+            }
+        }
+    }
+}
+
 /// A partial set of options; nil = leave as it is.
 public struct OptionChanges: Hashable, Sendable, Codable {
     /// See `SafeguardedOptions`.

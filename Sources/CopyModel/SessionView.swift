@@ -2,49 +2,62 @@
 
 extension Session {
     /// A copy that can be recovered exists.
-    public var isRecoverable: Bool { backups.contains { $0.isRecoverable } }
+    public var isRecoverable: Bool {
+        switch services {
+        case .safeguarded(let services): services.isRecoverable
+        }
+    }
 
     /// A background copy is under way.
     public var isCopying: Bool {
-        guard let recovery, recovery.backgroundCopy else { return false }
-        return recovery.pairs.contains(where: \.hasTracksToCopy)
+        switch services {
+        case .safeguarded(let services): services.isCopying
+        }
     }
 
     /// Something that the session made is no longer whole, or a copy cannot go on.
     public var hasError: Bool {
-        backups.contains { !$0.spoiled.isEmpty }
-            || (recovery?.pairs.contains { $0.state == .lost || $0.isStopped } ?? false)
+        switch services {
+        case .safeguarded(let services): services.hasError
+        }
     }
 
-    /// True where the recovery's targets present the point of that name.
-    public func presents(_ tag: PointTag) -> Bool {
-        guard let recovery else { return false }
-        return (backup(recovery.backup)?.tag ?? tag) == tag
+    /// True where a relationship of the session into that target presents just that.
+    public func presents(_ presented: Presented, on target: VolumeID) -> Bool {
+        switch services {
+        case .safeguarded(let services): services.presents(presented)
+        }
     }
 
-    /// How well the session stands.
-    ///
-    /// `Warning` after a backup until it is read back; `Severe` where the newest backup has lost a
-    /// volume, or is damaged, or a recovery has lost a pair (Copy Services Manager's meaning of the icons); `Unknown`
-    /// where the storage does not answer for a volume: its backups may all be there, or not.
+    /// How well the session stands; `Unknown` where the storage does not answer for a volume: what is on it
+    /// may all be there, or not.
     public var status: SessionStatus {
         guard state != .defined else { return .inactive }
         guard unseen.isEmpty else { return .unknown }
-        guard let newest = backups.last else { return .normal }
-        if !newest.spoiled.isEmpty || (recovery?.pairs.contains { $0.state == .lost } ?? false) {
-            return .severe
+        switch services {
+        case .safeguarded(let services): return services.status
         }
-        return newest.isRecoverable ? .normal : .warning
     }
 
+    /// The role pairs that have pairs on the storage.
+    public var rolePairs: [RolePairView] {
+        switch services {
+        case .safeguarded(let services):
+            services.recovery.map { [RolePairView(recovery: $0)] } ?? []
+        }
+    }
+
+    /// The backups of a Safeguarded Copy session, oldest first; none of any other.
+    public var backups: [Backup] { safeguarded?.backups ?? [] }
+
+    /// The recovery that a Safeguarded Copy session has in place.
+    public var recovery: Recovery? { safeguarded?.recovery }
+
     /// The newest backup that can be recovered.
-    public var newestRecoverableBackup: Backup? { backups.last { $0.isRecoverable } }
+    public var newestRecoverableBackup: Backup? { safeguarded?.newestRecoverableBackup }
 
     /// The backup of that id.
-    public func backup(_ id: BackupID) -> Backup? { backups.first { $0.id == id } }
-
-    /// The role pairs that have pairs on the storage.
-    public var rolePairs: [RolePairView] { recovery.map { [RolePairView(recovery: $0)] } ?? [] }
+    public func backup(_ id: BackupID) -> Backup? { safeguarded?.backup(id) }
 
     /// The whole summary, as events carry it.
     public var summary: SessionSummary {
@@ -53,6 +66,45 @@ extension Session {
             copying: isCopying, error: hasError, copySets: copySets.count,
             newestRecoverableBackup: newestRecoverableBackup?.id, revision: revision)
     }
+}
+
+extension SafeguardedServices {
+    /// A backup that can be recovered exists.
+    public var isRecoverable: Bool { backups.contains { $0.isRecoverable } }
+
+    /// A background copy is under way.
+    public var isCopying: Bool {
+        guard let recovery, recovery.backgroundCopy else { return false }
+        return recovery.pairs.contains(where: \.hasTracksToCopy)
+    }
+
+    /// A backup is no longer whole, the recovery has lost a pair, or a copy cannot go on.
+    public var hasError: Bool {
+        backups.contains { !$0.spoiled.isEmpty }
+            || (recovery?.pairs.contains { $0.state == .lost || $0.isStopped } ?? false)
+    }
+
+    /// `Warning` after a backup until it is read back; `Severe` where the newest backup has lost a volume, or
+    /// is damaged, or a recovery has lost a pair (Copy Services Manager's meaning of the icons).
+    var status: SessionStatus {
+        guard let newest = backups.last else { return .normal }
+        if !newest.spoiled.isEmpty || (recovery?.pairs.contains { $0.state == .lost } ?? false) {
+            return .severe
+        }
+        return newest.isRecoverable ? .normal : .warning
+    }
+
+    /// True where the recovery's targets present that.
+    func presents(_ presented: Presented) -> Bool {
+        guard let recovery, let tag = presented.tag else { return false }
+        return (backup(recovery.backup)?.tag ?? tag) == tag
+    }
+
+    /// The newest backup that can be recovered.
+    public var newestRecoverableBackup: Backup? { backups.last { $0.isRecoverable } }
+
+    /// The backup of that id.
+    public func backup(_ id: BackupID) -> Backup? { backups.first { $0.id == id } }
 }
 
 /// A session in one line.

@@ -31,8 +31,8 @@ extension CopyRules {
     }
 
     private static func tooSoon(_ session: Session, _ now: Timestamp) -> [Refusal] {
-        let minutes = session.options.minimumMinutesBetweenBackups
-        guard minutes > 0, let last = session.lastBackupID else { return [] }
+        let minutes = session.safeguarded?.options.minimumMinutesBetweenBackups ?? 0
+        guard minutes > 0, let last = session.safeguarded?.lastBackupID else { return [] }
         let earliest = last.time.adding(minutes: Int64(minutes))
         guard now < earliest else { return [] }
         return [
@@ -52,7 +52,7 @@ extension CopyRules {
         let second = UInt64(max(0, facts.now.seconds))
         let left = session.copySets.flatMap { facts.storage.volumes[$0.h1]?.points ?? [] }
             .filter { $0.tag.session == session.name }.map(\.tag.backup)
-        let last = (left + [session.lastBackupID].compactMap { $0 }).max()
+        let last = (left + [session.safeguarded?.lastBackupID].compactMap { $0 }).max()
         let id = BackupID(seconds: max(second, (last?.seconds ?? 0) + 1))
         let tag = PointTag(session: session.name, backup: id)
         let sources = session.copySets.map(\.h1)
@@ -94,21 +94,28 @@ extension CopyRules {
 
     /// What the session owes by its own options, after whatever happened: steps to take without being
     /// asked. Empty once they are taken.
+    public static func owed(by session: Session) -> [Step] {
+        switch session.services {
+        case .safeguarded(let services): owed(by: services)
+        }
+    }
+
+    /// Backups that are due to be given up.
     ///
     /// Retention counts back from the newest recoverable backup, not from now, so that the last one
     /// never expires by age; with auto-roll expiry, a backup that one volume lost goes for all. What a
     /// recovery stands on, and everything later, stays. A backup whose last volume is lost is gone.
     /// Source: Copy Services Manager, Safeguarded Copy session properties.
-    public static func owed(by session: Session) -> [Step] {
-        var doomed: [Backup] = session.backups.filter { backup in
+    private static func owed(by services: SafeguardedServices) -> [Step] {
+        var doomed: [Backup] = services.backups.filter { backup in
             backup.lost.count == backup.sources.count
-                || (session.options.expireBackupOnAutoRoll && !backup.lost.isEmpty)
+                || (services.options.expireBackupOnAutoRoll && !backup.lost.isEmpty)
         }
-        if session.options.retentionMinutes > 0, let newest = session.newestRecoverableBackup {
-            let limit = newest.time.adding(minutes: -Int64(session.options.retentionMinutes))
-            doomed += session.backups.filter { $0.time < limit && !doomed.contains($0) }
+        if services.options.retentionMinutes > 0, let newest = services.newestRecoverableBackup {
+            let limit = newest.time.adding(minutes: -Int64(services.options.retentionMinutes))
+            doomed += services.backups.filter { $0.time < limit && !doomed.contains($0) }
         }
-        if let standing = session.recovery?.backup { doomed.removeAll { $0.id >= standing } }
+        if let standing = services.recovery?.backup { doomed.removeAll { $0.id >= standing } }
         doomed.sort { $0.id < $1.id }
         return doomed.isEmpty ? [] : [expiry(of: doomed)]
     }

@@ -6,15 +6,15 @@ public enum CopyRules {
     public static func volumesNeeded(_ command: Command, session: Session?) -> [VolumeID] {
         switch command {
         case .addCopySets(let sets):
-            sets.flatMap { [$0.h1] + ($0.r1.map { [$0] } ?? []) }
+            sets.flatMap(\.volumes)
         case .backup:
             session?.copySets.map(\.h1) ?? []
         case .recover:
-            session?.copySets.flatMap { [$0.h1] + ($0.r1.map { [$0] } ?? []) } ?? []
+            session?.copySets.flatMap(\.volumes) ?? []
         case .initiateBackgroundCopy, .terminateH1R1, .terminate, .describeSession:
             session?.recovery?.pairs.map(\.target) ?? []
         case .refreshStates:
-            session?.copySets.flatMap { [$0.h1] + ($0.r1.map { [$0] } ?? []) } ?? []
+            session?.copySets.flatMap(\.volumes) ?? []
         case .createSession, .modifySession, .deleteSession, .removeCopySets, .expireBackup,
             .createVolumes, .deleteVolumes, .expandVolumes, .setSafeguardedCapacity,
             .describeStorage:
@@ -79,8 +79,7 @@ public enum CopyRules {
         let step = Step(
             effect: nil,
             change: .created(
-                type: type, description: description,
-                options: SafeguardedOptions().applying(options)))
+                description: description, options: SessionOptions(type).applying(options)))
         return ladder.decide(
             Plan(steps: [step], result: .session(parts: Set(DocumentPart.allCases))))
     }
@@ -116,7 +115,7 @@ public enum CopyRules {
     ) -> Decision {
         let change = Change.modified(
             description: description ?? session.description,
-            options: session.options.applying(options))
+            options: session.services.options.applying(options))
         return ladder.decide(
             Plan(
                 steps: [Step(effect: nil, change: change)],

@@ -28,7 +28,7 @@ extension CopyRules {
         if let recovery = before.recovery, quiet.recovery?.backup == recovery.backup,
             before.isCopying == after.isCopying, before.hasError == after.hasError
         {
-            quiet.recovery = recovery
+            quiet.safeguarded?.recovery = recovery
         }
         return quiet != before
     }

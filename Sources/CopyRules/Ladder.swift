@@ -64,6 +64,25 @@ enum Reasons {
         return refusal
     }
 
+    /// A target has exactly one source.
+    static func hasSource(
+        _ target: VolumeID, role: String, _ inbound: RelationshipReport
+    ) -> Refusal {
+        switch inbound.presents {
+        case .backup(let tag):
+            Refusal(
+                .targetHasSource, "\(role) \(target) already presents \(tag) of \(inbound.source).",
+                subject: "\(role) \(target)",
+                remedy: "TerminateH1R1 \(tag.session), or RefreshStates it where it is gone.")
+        case .instant:
+            Refusal(
+                .targetHasSource, "\(role) \(target) is the target of \(inbound.source) already.",
+                subject: "\(role) \(target)",
+                remedy: "Terminate the session that flashed it, or WithdrawRelationships on "
+                    + "\(target.storage).")
+        }
+    }
+
     static func unknownBackup(_ id: BackupID, in session: Session) -> Refusal {
         let known = session.backups.suffix(5).map { $0.id.description }
         return Refusal(

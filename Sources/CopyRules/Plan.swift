@@ -44,9 +44,9 @@ public enum Change: Hashable, Sendable, Codable {
     /// Nothing changed.
     case nothing
     /// The session exists.
-    case created(type: SessionType, description: String, options: SafeguardedOptions)
+    case created(description: String, options: SessionOptions)
     /// Description and options are these.
-    case modified(description: String, options: SafeguardedOptions)
+    case modified(description: String, options: SessionOptions)
     /// The session is gone.
     case deleted
     /// These copy sets are in it.

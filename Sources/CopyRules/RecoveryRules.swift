@@ -81,18 +81,7 @@ extension CopyRules {
                     remedy: "ExpandVolumes \(r1.local) on \(r1.storage) to \(size)."))
         }
         if let inbound = target.inbound {
-            let tag = inbound.presents.tag
-            let shown = tag.map(\.description) ?? "an instant"
-            let ending =
-                tag.map { "TerminateH1R1 \($0.session)" }
-                ?? "WithdrawRelationships \(r1.storage)"
-            ladder.require(
-                false,
-                Refusal(
-                    .targetHasSource,
-                    "R1 \(r1) already presents \(shown) of \(inbound.source).",
-                    subject: "R1 \(r1)",
-                    remedy: "\(ending), or RefreshStates \(session.name)."))
+            ladder.require(false, Reasons.hasSource(r1, role: "R1", inbound))
         }
         ladder.require(
             target.points.isEmpty,

@@ -6,8 +6,8 @@ extension CopyRules {
     static func decideRefresh(_ session: Session, _ facts: Facts, _ ladder: Ladder) -> Decision {
         let observed = observe(session, facts)
         var repaired = session
-        repaired.backups = observed.backups
-        repaired.recovery = observed.recovery
+        repaired.safeguarded?.backups = observed.backups
+        repaired.safeguarded?.recovery = observed.recovery
         repaired.unseen = observed.unseen
         return ladder.decide(
             Plan(
@@ -50,7 +50,7 @@ extension CopyRules {
         _ session: Session, _ facts: Facts
     ) -> (backups: [Backup], recovery: Recovery?, unseen: [VolumeID]) {
         let report = facts.storage
-        let unseen = session.copySets.flatMap { [$0.h1] + ($0.r1.map { [$0] } ?? []) }
+        let unseen = session.copySets.flatMap(\.volumes)
             .filter { report.volumes[$0] == nil }.sorted()
         var holders: [PointTag: [VolumeID]] = [:]
         for h1 in session.copySets.map(\.h1) {

@@ -13,7 +13,8 @@ extension Change {
     /// What would become of the session; nil where the effect says it, or there is nothing to say.
     fileprivate var sentence: String? {
         switch self {
-        case .created(let type, _, _): "A session of type \(type.rawValue) would be created."
+        case .created(_, let options):
+            "A session of type \(options.services.type.rawValue) would be created."
         case .modified: "The session's description and options would be changed."
         case .deleted: "The session would be deleted."
         case .copySetsAdded(let sets): "\(sets.count) copy sets would be added."
@@ -39,15 +40,13 @@ extension Effect {
             "\(terms.count) targets would present backup \(tag.backup)"
                 + (copy ? " and be copied in the background." : ".")
         case .startBackgroundCopy(let targets): "\(targets.count) targets would be copied."
-        case .withdraw(let terms, _): "\(terms.count) relationships would be withdrawn."
-        case .changeRelationships(let instant):
-            "\(instant.changes.count) relationships would be made or changed at one instant."
-        case .withdrawRelationships(let terms, _):
+        case .withdraw(let terms, _), .withdrawRelationships(let terms, _):
             "\(terms.count) relationships would be withdrawn."
-        case .commitRelationships(let terms, _):
-            "\(terms.count) refreshes would be committed."
-        case .revertRelationships(let terms, _):
-            "\(terms.count) refreshes would be reverted."
+        case .changeRelationships(let instant):
+            "\(instant.changes.count) relationships would be changed at one instant: "
+                + instant.kinds + "."
+        case .commitRelationships(let terms, _): "\(terms.count) refreshes would be committed."
+        case .revertRelationships(let terms, _): "\(terms.count) refreshes would be taken back."
         case .createVolumes(let system, let volumes):
             "\(volumes.count) volumes would be created on \(system)."
         case .deleteVolumes(let system, let volumes):
@@ -57,5 +56,23 @@ extension Effect {
         case .setSafeguardedCapacity(let system, let volumes):
             "\(volumes.count) volumes would be given safeguarded capacity on \(system)."
         }
+    }
+}
+
+extension RelationshipInstant {
+    /// What it does, counted by kind.
+    fileprivate var kinds: String {
+        var counts = (established: 0, refreshed: 0, reversed: 0)
+        for change in changes {
+            switch change {
+            case .establish: counts.established += 1
+            case .refresh: counts.refreshed += 1
+            case .reverse: counts.reversed += 1
+            }
+        }
+        return [
+            (counts.established, "established"), (counts.refreshed, "refreshed"),
+            (counts.reversed, "reversed"),
+        ].filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
     }
 }

@@ -9,16 +9,6 @@ import SessionStore
 /// `summary` is small and changes often; `copySets` and each `backup/<id>` can be large and hardly ever
 /// change; `recovery` changes with progress.
 enum Archive {
-    fileprivate struct Summary: Hashable, Decodable {
-        var type: SessionType
-        var description: String
-        var state: SessionState
-        var revision: UInt64
-        var options: SafeguardedOptions
-        var lastBackupID: BackupID?
-        var unseen: [VolumeID]?
-    }
-
     private static let summaryKey = "summary"
     private static let copySetsKey = "copySets"
     private static let recoveryKey = "recovery"
@@ -30,14 +20,29 @@ enum Archive {
             unit.deleteParts = old.map(keys) ?? []
             return
         }
-        let summary = Summary(new)
-        if old.map(Summary.init) != summary {
+        let summary = StoredSummary(new)
+        if old.map(StoredSummary.init) != summary {
             unit.putParts.append(SessionPart(key: summaryKey, bytes: summary.bytes))
         }
         if old?.copySets != new.copySets {
             unit.putParts.append(SessionPart(key: copySetsKey, bytes: try encode(new.copySets)))
         }
-        try recoveryDifference(from: old?.recovery, to: new.recovery, in: &unit)
+        switch new.services {
+        case .safeguarded(let services):
+            try difference(from: old?.safeguarded, to: services, in: &unit)
+        }
+    }
+
+    private static func difference(
+        from old: SafeguardedServices?, to new: SafeguardedServices, in unit: inout UnitOfWork
+    ) throws {
+        if let recovery = new.recovery {
+            if recovery != old?.recovery {
+                unit.putParts.append(SessionPart(key: recoveryKey, bytes: try encode(recovery)))
+            }
+        } else if old?.recovery != nil {
+            unit.deleteParts.append(recoveryKey)
+        }
         let known = Dictionary(
             (old?.backups ?? []).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         for backup in new.backups where known[backup.id] != backup {
@@ -45,17 +50,6 @@ enum Archive {
         }
         let kept = Set(new.backups.map(\.id))
         unit.deleteParts += known.keys.filter { !kept.contains($0) }.sorted().map(key)
-    }
-
-    private static func recoveryDifference(
-        from old: Recovery?, to new: Recovery?, in unit: inout UnitOfWork
-    ) throws {
-        if let new {
-            guard new != old else { return }
-            unit.putParts.append(SessionPart(key: recoveryKey, bytes: try encode(new)))
-        } else if old != nil {
-            unit.deleteParts.append(recoveryKey)
-        }
     }
 
     private static func keys(of session: Session) -> [String] {
@@ -66,24 +60,34 @@ enum Archive {
     /// Reads a session back; nil where nothing is stored.
     static func session(_ name: SubjectName, from parts: [SessionPart]) throws -> Session? {
         guard let stored = parts.first(where: { $0.key == summaryKey }) else { return nil }
-        let summary = try decode(Summary.self, stored.bytes)
+        let summary = try decode(StoredSummary.self, stored.bytes)
         var session = Session(
-            name: name, type: summary.type, description: summary.description,
-            options: summary.options)
+            name: name, description: summary.description, services: summary.services)
         session.state = summary.state
         session.revision = summary.revision
-        session.lastBackupID = summary.lastBackupID
         session.unseen = summary.unseen ?? []
+        for part in parts where part.key == copySetsKey {
+            session.copySets = try decode([CopySet].self, part.bytes)
+        }
+        switch session.services {
+        case .safeguarded(var services):
+            try read(parts, into: &services)
+            session.services = .safeguarded(services)
+        }
+        return session
+    }
+
+    private static func read(
+        _ parts: [SessionPart], into services: inout SafeguardedServices
+    ) throws {
         for part in parts {
             switch part.key {
-            case summaryKey: break
-            case copySetsKey: session.copySets = try decode([CopySet].self, part.bytes)
-            case recoveryKey: session.recovery = try decode(Recovery.self, part.bytes)
-            default: session.backups.append(try decode(Backup.self, part.bytes))
+            case summaryKey, copySetsKey: break
+            case recoveryKey: services.recovery = try decode(Recovery.self, part.bytes)
+            default: services.backups.append(try decode(Backup.self, part.bytes))
             }
         }
-        session.backups.sort { $0.id < $1.id }
-        return session
+        services.backups.sort { $0.id < $1.id }
     }
 
     static func encode(_ value: some Encodable) throws -> [UInt8] {
@@ -94,42 +98,6 @@ enum Archive {
 
     static func decode<Value: Decodable>(_ type: Value.Type, _ bytes: [UInt8]) throws -> Value {
         try JSONDecoder().decode(type, from: Data(bytes))
-    }
-}
-
-extension Archive.Summary {
-    fileprivate init(_ session: Session) {
-        type = session.type
-        description = session.description
-        state = session.state
-        revision = session.revision
-        options = session.options
-        lastBackupID = session.lastBackupID
-        unseen = session.unseen.isEmpty ? nil : session.unseen
-    }
-
-    /// As `Decodable` reads it. Written by hand, since it is written with every command.
-    fileprivate var bytes: [UInt8] {
-        var writer = JSONWriter(capacity: 256 + description.utf8.count)
-        writer.openObject()
-        writer.member("type", type.rawValue)
-        writer.member("description", description)
-        writer.member("state", state.rawValue)
-        writer.member("revision", revision)
-        writer.key("options")
-        writer.openObject()
-        writer.member(
-            "minimumMinutesBetweenBackups", options.minimumMinutesBetweenBackups)
-        writer.member("retentionMinutes", options.retentionMinutes)
-        writer.member("expireBackupOnAutoRoll", options.expireBackupOnAutoRoll)
-        writer.closeObject()
-        if let lastBackupID { writer.member("lastBackupID", lastBackupID.description) }
-        if let unseen {
-            writer.key("unseen")
-            writer.strings(unseen.map(\.description))
-        }
-        writer.closeObject()
-        return writer.bytes
     }
 }
 

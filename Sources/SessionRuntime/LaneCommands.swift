@@ -134,8 +134,8 @@ extension Lane {
     private func look(at report: StorageReport) {
         for pair in session?.recovery?.pairs ?? [] {
             guard let inbound = report.volumes[pair.target]?.inbound, inbound.tracksRemaining > 0,
-                pair.tracksRemaining > 0, !pair.isStopped, let tag = inbound.presents.tag,
-                session?.presents(tag) == true
+                pair.tracksRemaining > 0, !pair.isStopped,
+                session?.presents(inbound.presents, on: pair.target) == true
             else { continue }
             let change = Change.progressed(
                 target: pair.target, tracksRemaining: inbound.tracksRemaining,

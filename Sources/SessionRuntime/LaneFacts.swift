@@ -10,12 +10,12 @@ extension Lane {
         var more: [EventBody] = []
         for fact in facts {
             switch fact {
-            case .copyProgress(let target, let presents, let remaining, let tracks):
-                guard let tag = presents.tag, next?.presents(tag) == true else { continue }
+            case .copyProgress(let target, let presented, let remaining, let tracks):
+                guard next?.presents(presented, on: target) == true else { continue }
                 next = apply(
                     .progressed(target: target, tracksRemaining: remaining, tracks: tracks), next)
-            case .copyFailed(let target, let presents, let reason):
-                guard let tag = presents.tag, next?.presents(tag) == true else { continue }
+            case .copyFailed(let target, let presented, let reason):
+                guard next?.presents(presented, on: target) == true else { continue }
                 next = apply(.copyFailed(target: target, reason: reason), next)
             case .pointsRolledOff(let volume, let tags):
                 next = apply(.rolledOff(volume: volume, tags: tags), next)

@@ -17,9 +17,7 @@ final class Registry: Sendable {
 
     /// Says what a session uses from now on, reservations included; nil where it is gone.
     func set(_ session: Session?, named name: SubjectName) {
-        let new = session.map {
-            Set($0.copySets.flatMap { [$0.h1] + ($0.r1.map { [$0] } ?? []) })
-        }
+        let new = session.map { Set($0.copySets.flatMap(\.volumes)) }
         state.withLock { state in
             for volume in (state.volumes[name] ?? []).subtracting(new ?? []) {
                 state.users[volume]?.remove(name)

@@ -93,8 +93,8 @@ struct EventWriterTests {
             rolePair: .h1r1, percent: 100, tracksRemaining: 0, bytesPerSecond: 0,
             estimatedCompletion: nil)
         let session = Session(
-            name: subject("payroll"), type: .safeguardedCopy, description: "",
-            options: SafeguardedOptions())
+            name: subject("payroll"), description: "",
+            services: .safeguarded(SafeguardedServices(options: SafeguardedOptions())))
         let copy = try JSONNode(
             document: EventWriter.bytes(event(.copyProgress(progress)), instance: "d"))
         #expect(copy["data"]?["estimatedCompletion"]?.isNull == true)

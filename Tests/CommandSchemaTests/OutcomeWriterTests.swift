@@ -141,8 +141,8 @@ struct OutcomeWriterTests {
 struct SessionDocumentTests {
     private func payroll() -> Session {
         var session = Session(
-            name: subject("payroll"), type: .safeguardedCopy, description: "",
-            options: SafeguardedOptions())
+            name: subject("payroll"), description: "",
+            services: .safeguarded(SafeguardedServices(options: SafeguardedOptions())))
         let h1 = volume("box1:0100")
         session.state = .protected
         session.revision = 42
@@ -152,12 +152,13 @@ struct SessionDocumentTests {
             id: id, tag: PointTag(session: session.name, backup: id),
             time: Timestamp(milliseconds: 1_795_226_400_000), sources: [h1])
         backup.verified = true
-        session.backups = [backup]
+        session.safeguarded?.backups = [backup]
         let pair = Pair(
             source: h1, target: volume("box1:0200"), state: .targetAvailable,
             tracksRemaining: 10_322,
             tracks: 16_384)
-        session.recovery = Recovery(backup: backup.id, backgroundCopy: true, pairs: [pair])
+        session.safeguarded?.recovery = Recovery(
+            backup: backup.id, backgroundCopy: true, pairs: [pair])
         return session
     }
 

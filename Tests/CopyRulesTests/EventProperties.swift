@@ -38,7 +38,7 @@ struct EventProperties {
         case 1:
             return .copySetsRemoved(volumes.isEmpty ? [] : [volumes[random.below(volumes.count)]])
         case 2, 3, 4:
-            let next = BackupID(seconds: (session.lastBackupID?.seconds ?? 0) + 1)
+            let next = BackupID(seconds: (session.safeguarded?.lastBackupID?.seconds ?? 0) + 1)
             return .backupTaken(
                 next, PointTag(session: session.name, backup: next), at: next.time, sources: volumes
             )

@@ -37,7 +37,8 @@ enum World {
 
     static func session(sets: [CopySet] = [], backups: [UInt64] = []) -> Session {
         var session = Session(
-            name: payroll, type: .safeguardedCopy, description: "", options: SafeguardedOptions())
+            name: payroll, description: "",
+            services: .safeguarded(SafeguardedServices(options: SafeguardedOptions())))
         session.copySets = sets
         for seconds in backups { session = session.taking(BackupID(seconds: seconds)) }
         return session

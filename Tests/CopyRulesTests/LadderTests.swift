@@ -52,8 +52,8 @@ struct LadderTests {
     @Test("every reason against a Backup is given, in precedence")
     func backupReasons() {
         var session = World.session(sets: [World.set("0100", nil), World.set("0101", nil)])
-        session.options.minimumMinutesBetweenBackups = 60
-        session.lastBackupID = BackupID(seconds: UInt64(World.start.seconds) - 60)
+        session.safeguarded?.options.minimumMinutesBetweenBackups = 60
+        session.safeguarded?.lastBackupID = BackupID(seconds: UInt64(World.start.seconds) - 60)
         let storage = World.storage([World.report("0100", multiplier: 0)])
         let codes = World.decide(.backup, session, storage).codes
         #expect(codes == [.noSafeguardedCapacity, .unknownVolume, .minimumInterval])
@@ -71,7 +71,7 @@ struct LadderTests {
     func ids() throws {
         let storage = World.storage([World.report("0100")])
         var session = one
-        session.lastBackupID = BackupID(seconds: UInt64(World.start.seconds) + 100)
+        session.safeguarded?.lastBackupID = BackupID(seconds: UInt64(World.start.seconds) + 100)
         let plan = try #require(World.decide(.backup, session, storage).plan)
         #expect(
             plan.result
@@ -122,8 +122,8 @@ struct LadderTests {
                 "0200", capacity: 1 << 19, points: [World.tag(1)],
                 inbound: RelationshipReport(
                     source: World.volume("0100"), presents: .backup(World.tag(1)),
-                    tracksRemaining: 1,
-                    tracks: 1, backgroundCopy: false)),
+                    tracksRemaining: 1, tracks: 1,
+                    backgroundCopy: false)),
         ])
         #expect(
             World.decide(.recover(id, backgroundCopy: false), session, busy).codes

@@ -23,7 +23,7 @@ struct RefreshTests {
             World.storage([World.report("0100", points: [World.tag(77)]), World.report("0200")]))
         #expect(after.state == .protected && after.status == .normal)
         #expect(after.backups.map(\.id.seconds) == [77])
-        #expect(after.lastBackupID == BackupID(seconds: 77))
+        #expect(after.safeguarded?.lastBackupID == BackupID(seconds: 77))
     }
 
     @Test("points of a session that lives are not adopted by another, those of a gone one are")
@@ -61,7 +61,8 @@ struct RefreshTests {
         let session = World.session(sets: [World.set("0100", "0200")], backups: [5])
         let inbound = RelationshipReport(
             source: World.volume("0100"), presents: .backup(World.tag(5)), tracksRemaining: 3,
-            tracks: 16, backgroundCopy: true)
+            tracks: 16,
+            backgroundCopy: true)
         let storage = World.storage([
             World.report("0100", points: [World.tag(5)]), World.report("0200", inbound: inbound),
         ])
@@ -131,7 +132,7 @@ struct RefreshTests {
             source: World.volume("0100"), target: World.volume("0200"), state: .targetAvailable,
             tracksRemaining: 4, tracks: 16)
         var session = World.session(sets: [World.set("0100", "0200")], backups: [5])
-        session.recovery = Recovery(
+        session.safeguarded?.recovery = Recovery(
             backup: BackupID(seconds: 5), backgroundCopy: true, pairs: [pair])
         #expect(session.isCopying && !session.hasError)
         let stopped = session.applying(.copyFailed(target: pair.target, reason: "no space"))
@@ -149,7 +150,7 @@ struct RefreshTests {
             let pair = Pair(
                 source: World.volume("0100"), target: World.volume("0200"),
                 state: .targetAvailable, tracksRemaining: remaining, tracks: 16)
-            session.recovery = Recovery(
+            session.safeguarded?.recovery = Recovery(
                 backup: BackupID(seconds: 5), backgroundCopy: copy, pairs: [pair])
             return session
         }

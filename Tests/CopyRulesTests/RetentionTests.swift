@@ -7,8 +7,8 @@ struct RetentionTests {
     private func session(_ backups: [UInt64], retention: Int = 0, autoRoll: Bool = false) -> Session
     {
         var session = World.session(sets: [World.set("0100", "0200")], backups: backups)
-        session.options.retentionMinutes = retention
-        session.options.expireBackupOnAutoRoll = autoRoll
+        session.safeguarded?.options.retentionMinutes = retention
+        session.safeguarded?.options.expireBackupOnAutoRoll = autoRoll
         return session
     }
 
@@ -39,12 +39,12 @@ struct RetentionTests {
     func autoRoll() {
         var two = session([10, 20])
         two.copySets.append(World.set("0101", nil))
-        two.backups[0].sources.append(World.volume("0101"))
+        two.safeguarded?.backups[0].sources.append(World.volume("0101"))
         let lost = two.applying(.rolledOff(volume: World.volume("0100"), tags: [World.tag(10)]))
         #expect(lost.backups[0].recoverableCopySets == 1 && !lost.backups[0].isRecoverable)
         #expect(expired(lost) == [])
         var rolling = lost
-        rolling.options.expireBackupOnAutoRoll = true
+        rolling.safeguarded?.options.expireBackupOnAutoRoll = true
         #expect(expired(rolling) == [10])
     }
 
@@ -52,7 +52,7 @@ struct RetentionTests {
     func removal() {
         var two = session([10])
         two.copySets.append(World.set("0101", nil))
-        two.backups[0].sources.append(World.volume("0101"))
+        two.safeguarded?.backups[0].sources.append(World.volume("0101"))
         let lost = two.applying(.rolledOff(volume: World.volume("0101"), tags: [World.tag(10)]))
         let removed = lost.applying(.copySetsRemoved([World.volume("0101")]))
         #expect(removed.backups[0].isRecoverable)

@@ -19,8 +19,8 @@ enum Samples {
     }
 
     static let newSession = Session(
-        name: payroll, type: .safeguardedCopy, description: "Pay \"roll\"\\ é",
-        options: SafeguardedOptions())
+        name: payroll, description: "Pay \"roll\"\\ é",
+        services: .safeguarded(SafeguardedServices(options: SafeguardedOptions())))
 
     /// A session with everything: two sets, a lost point, a recovery under way, a lost pair.
     static let fullSession: Session = {
@@ -41,8 +41,9 @@ enum Samples {
         damaged.damages = [
             Damage(volume: volume("box1:0100"), place: "track 3, block 5 in saves/0100/00000001")
         ]
-        session.backups = [whole, damaged]
-        session.recovery = Recovery(backup: backupID, backgroundCopy: true, pairs: pairs)
+        session.safeguarded?.backups = [whole, damaged]
+        session.safeguarded?.recovery = Recovery(
+            backup: backupID, backgroundCopy: true, pairs: pairs)
         return session
     }()
 
