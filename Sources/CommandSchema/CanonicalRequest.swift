@@ -92,8 +92,20 @@ extension JSONWriter {
             }
         case .expandVolumes(let volumes): parameters { $0.volumes(volumes) }
         case .setSafeguardedCapacity(let volumes): parameters { $0.volumes(volumes) }
-        case .deleteSession, .refreshStates, .terminate, .backup, .initiateBackgroundCopy,
-            .terminateH1R1, .describeStorage:
+        case .terminate(let whenCopied):
+            guard whenCopied else { return }
+            parameters { $0.member(ifTrue: true, "whenCopied") }
+        case .reverseRestore(let fast, let allowCascade):
+            guard fast || allowCascade else { return }
+            parameters { writer in
+                writer.member(ifTrue: allowCascade, "allowCascade")
+                writer.member(ifTrue: fast, "fast")
+            }
+        case .establishRelationships(let asked): parameters { $0.relationships(asked) }
+        case .withdrawRelationships(let asked): parameters { $0.relationships(asked) }
+        case .deleteSession, .refreshStates, .backup, .initiateBackgroundCopy, .terminateH1R1,
+            .describeStorage, .flash, .discover, .queryRelationships, .commit, .revert,
+            .listRelationships:
             return
         }
     }
@@ -115,19 +127,29 @@ extension JSONWriter {
         guard !options.isEmpty else { return }
         key("options")
         openObject()
-        if let value = options.expireBackupOnAutoRoll {
-            key("expireBackupOnAutoRoll")
-            bool(value)
-        }
-        if let value = options.minimumMinutesBetweenBackups {
-            key("minimumMinutesBetweenBackups")
-            integer(value)
-        }
-        if let value = options.retentionMinutes {
-            key("retentionMinutes")
-            integer(value)
-        }
+        option("copyRateMiBps", options.copyRateMiBps)
+        option("expireBackupOnAutoRoll", options.expireBackupOnAutoRoll)
+        option("incremental", options.incremental)
+        if let value = options.incrementalScope { member("incrementalScope", value.rawValue) }
+        option("inhibitTargetWrites", options.inhibitTargetWrites)
+        option("minimumMinutesBetweenBackups", options.minimumMinutesBetweenBackups)
+        option("noCopy", options.noCopy)
+        option("persistent", options.persistent)
+        option("retentionMinutes", options.retentionMinutes)
+        option("revertible", options.revertible)
         closeObject()
+    }
+
+    private mutating func option(_ name: StaticString, _ value: Bool?) {
+        guard let value else { return }
+        key(name)
+        bool(value)
+    }
+
+    private mutating func option(_ name: StaticString, _ value: Int?) {
+        guard let value else { return }
+        key(name)
+        integer(value)
     }
 
     // MARK: Lists
@@ -140,6 +162,7 @@ extension JSONWriter {
             openObject()
             member("H1", set.h1.description)
             if let r1 = set.r1 { member("R1", r1.description) }
+            if let t1 = set.t1 { member("T1", t1.description) }
             closeObject()
         }
         closeArray()
@@ -168,6 +191,43 @@ extension JSONWriter {
             writer.key("multiplier")
             writer.integer(volume.multiplier)
         }
+    }
+
+    private mutating func relationships(_ asked: [RelationshipSpecification]) {
+        key("relationships")
+        openArray()
+        for relationship in asked {
+            let terms = relationship.terms
+            openObject()
+            if !terms.backgroundCopy {
+                key("backgroundCopy")
+                bool(false)
+            }
+            if terms.copyRateMiBps != 0 { option("copyRateMiBps", terms.copyRateMiBps) }
+            member(ifTrue: terms.incremental, "incremental")
+            member(ifTrue: terms.inhibitTargetWrites, "inhibitTargetWrites")
+            member(ifTrue: terms.persistent && !terms.incremental, "persistent")
+            sides(relationship.pair)
+            closeObject()
+        }
+        closeArray()
+    }
+
+    /// Writes `relationships` with source and target of each.
+    mutating func relationships(_ pairs: [LocalPair]) {
+        key("relationships")
+        openArray()
+        for pair in pairs {
+            openObject()
+            sides(pair)
+            closeObject()
+        }
+        closeArray()
+    }
+
+    private mutating func sides(_ pair: LocalPair) {
+        member("source", pair.source.text)
+        member("target", pair.target.text)
     }
 
     private mutating func each<Volume>(

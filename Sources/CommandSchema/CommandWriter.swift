@@ -50,7 +50,7 @@ public enum CommandWriter {
         case "backupId", "type", "description":
             if let json, case .string = json { return json }
             return .string(text)
-        case "parts", "copySets", "volumes":
+        case "parts", "copySets", "volumes", "relationships":
             if let json, case .array = json { return json }
             return .array(text.split(separator: ",").map { .string(String($0)) })
         default: return json ?? .string(text)

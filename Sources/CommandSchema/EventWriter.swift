@@ -120,6 +120,9 @@ extension JSONWriter {
         member("error", summary.error)
         member("copySets", summary.copySets)
         member("newestRecoverableBackup", orNull: summary.newestRecoverableBackup?.description)
+        if summary.type == .flashCopy {
+            member("flashTime", orNull: summary.flashTime?.shortDescription)
+        }
         member("revision", summary.revision)
         closeObject()
     }
@@ -129,6 +132,10 @@ extension JSONWriter {
         pairHead(view)
         member("progress", view.pair.percent)
         member("lastResult", orNull: view.pair.lastResult)
+        if let flash = view.flash {
+            member("tracksRemaining", view.pair.tracksRemaining)
+            self.flash(flash)
+        }
         closeObject()
     }
 

@@ -8,16 +8,18 @@ enum Lists {
         return try entries(node, list) { entry, pointer throws(Malformed) in
             var h1: VolumeID?
             var r1: VolumeID?
+            var t1: VolumeID?
             for member in try Values.object(entry, at: pointer()) {
                 switch member.key {
                 case "H1":
                     let volume = try Values.volume(member.value, at: pointer() + "/H1")
                     h1 = try once(volume, &known, pointer() + "/H1")
                 case "R1": r1 = try Values.volume(member.value, at: pointer() + "/R1")
+                case "T1": t1 = try Values.volume(member.value, at: pointer() + "/T1")
                 default: throw unknown(member, pointer())
                 }
             }
-            return CopySet(h1: try required(h1, "H1", pointer()), r1: r1)
+            return CopySet(h1: try required(h1, "H1", pointer()), r1: r1, t1: t1)
         }
     }
 
@@ -77,6 +79,29 @@ enum Lists {
             return SafeguardedMultiplier(
                 id: try required(read.id, "id", pointer()),
                 multiplier: try required(read.multiplier, "multiplier", pointer()))
+        }
+    }
+
+    static func relationships(
+        _ node: JSONNode
+    ) throws(Malformed) -> [RelationshipSpecification] {
+        var targets: Set<LocalVolumeID> = []
+        return try entries(node, "/parameters/relationships") { entry, pointer throws(Malformed) in
+            let read = try RelationshipEntry(entry, pointer(), &targets, hasTerms: true)
+            return RelationshipSpecification(
+                pair: LocalPair(
+                    source: try required(read.source, "source", pointer()),
+                    target: try required(read.target, "target", pointer())), terms: read.terms)
+        }
+    }
+
+    static func localPairs(_ node: JSONNode) throws(Malformed) -> [LocalPair] {
+        var targets: Set<LocalVolumeID> = []
+        return try entries(node, "/parameters/relationships") { entry, pointer throws(Malformed) in
+            let read = try RelationshipEntry(entry, pointer(), &targets, hasTerms: false)
+            return LocalPair(
+                source: try required(read.source, "source", pointer()),
+                target: try required(read.target, "target", pointer()))
         }
     }
 
@@ -142,6 +167,46 @@ private struct VolumeEntry {
                     member.value, at: pointer() + JSONPointer.token(member.key))
             default: throw Lists.unknown(member, pointer())
             }
+        }
+    }
+}
+
+/// One entry of a list of relationships; a target has one source, so that a list names each once.
+private struct RelationshipEntry {
+    var source: LocalVolumeID?
+    var target: LocalVolumeID?
+    var terms = RelationshipTerms()
+
+    init(
+        _ node: JSONNode, _ pointer: @autoclosure () -> String,
+        _ targets: inout Set<LocalVolumeID>, hasTerms: Bool
+    ) throws(Malformed) {
+        for member in try Values.object(node, at: pointer()) {
+            switch member.key {
+            case "source":
+                source = try Values.localVolume(member.value, at: pointer() + "/source")
+            case "target":
+                let volume = try Values.localVolume(member.value, at: pointer() + "/target")
+                target = try Lists.once(volume, &targets, pointer() + "/target")
+            case _ where hasTerms: try readTerm(member, pointer())
+            default: throw Lists.unknown(member, pointer())
+            }
+        }
+        if terms.incremental { terms.persistent = true }
+    }
+
+    private mutating func readTerm(
+        _ member: JSONMember, _ pointer: @autoclosure () -> String
+    ) throws(Malformed) {
+        let place = pointer() + JSONPointer.token(member.key)
+        switch member.key {
+        case "backgroundCopy": terms.backgroundCopy = try Values.bool(member.value, at: place)
+        case "persistent": terms.persistent = try Values.bool(member.value, at: place)
+        case "incremental": terms.incremental = try Values.bool(member.value, at: place)
+        case "inhibitTargetWrites":
+            terms.inhibitTargetWrites = try Values.bool(member.value, at: place)
+        case "copyRateMiBps": terms.copyRateMiBps = try Values.rate(member.value, at: place)
+        default: throw Lists.unknown(member, pointer())
         }
     }
 }

@@ -102,7 +102,25 @@ extension JSONWriter {
             member("backupId", backup.description)
             member("pairs", pairs)
             member("backgroundCopy", backgroundCopy)
-        case .backgroundCopyStarted(let pairs), .withdrawn(let pairs): member("pairs", pairs)
+        case .backgroundCopyStarted(let pairs), .withdrawn(let pairs), .settled(let pairs):
+            member("pairs", pairs)
+        case .withdrawnWhenCopied(let pairs, let remaining):
+            member("pairs", pairs)
+            member("tracksRemaining", remaining)
+        case .flashed(let flash): self.flash(flash)
+        case .discovered(let found, let missing, let spread):
+            member("found", found)
+            names("missing", missing)
+            key("flashTimeSpread")
+            if let spread { integer(spread) } else { null() }
+        case .reversed(let pairs, let fast):
+            member("pairs", pairs)
+            member("fast", fast)
+        case .queried(let queries): self.queries(queries)
+        case .relationships(let pairs): relationships(pairs)
+        case .relationshipList(let system, let volumes):
+            member("storage", system.text)
+            relationships(volumes)
         case .expired(let backups): names("expired", backups)
         case .refreshed(let changes):
             key("changes")
@@ -113,6 +131,57 @@ extension JSONWriter {
             key("wouldDo")
             strings(sentences)
         }
+    }
+
+    private mutating func flash(_ flash: Flash) {
+        member("flashTime", flash.time.shortDescription)
+        member("number", String(flash.number))
+        member("copySets", flash.pairs.count)
+        key("pairs")
+        openArray()
+        for pair in flash.pairs {
+            openObject()
+            member("copySet", pair.h1.description)
+            member("mode", pair.mode.rawValue)
+            key("tracks")
+            if let tracks = pair.tracksToCopy { integer(tracks) } else { null() }
+            closeObject()
+        }
+        closeArray()
+    }
+
+    private mutating func queries(_ queries: [RelationshipQuery]) {
+        key("relationships")
+        openArray()
+        for query in queries {
+            openObject()
+            member("copySet", query.copySet.description)
+            member("target", query.target.description)
+            key("relationship")
+            if let relationship = query.relationship {
+                openObject()
+                attributes(relationship)
+                closeObject()
+            } else {
+                null()
+            }
+            key("reverseRestore")
+            permission(query.reverseRestore)
+            key("fastReverseRestore")
+            permission(query.fastReverseRestore)
+            closeObject()
+        }
+        closeArray()
+    }
+
+    private mutating func permission(_ reasons: [Refusal]) {
+        openObject()
+        member("allowed", reasons.isEmpty)
+        key("refusals")
+        openArray()
+        for reason in reasons { refusal(reason) }
+        closeArray()
+        closeObject()
     }
 
     private mutating func names(_ name: StaticString, _ values: [some CustomStringConvertible]) {

@@ -17,7 +17,7 @@ struct ParameterReading {
         case .removeCopySets: return try removeCopySets(members)
         case .describeSession: return try describeSession(members)
         case .refreshStates: return try plain(.refreshStates, members)
-        case .terminate: return try plain(.terminate, members)
+        case .terminate: return try terminate(members)
         case .backup: return try plain(.backup, members)
         case .recover: return try recover(members)
         case .initiateBackgroundCopy: return try plain(.initiateBackgroundCopy, members)
@@ -34,6 +34,18 @@ struct ParameterReading {
         case .setSafeguardedCapacity:
             return .setSafeguardedCapacity(try only("volumes", members, Lists.multipliers))
         case .describeStorage: return try plain(.describeStorage, members)
+        case .flash: return try plain(.flash, members)
+        case .discover: return try plain(.discover, members)
+        case .reverseRestore: return try reverseRestore(members)
+        case .queryRelationships: return try plain(.queryRelationships, members)
+        case .commit: return try plain(.commit, members)
+        case .revert: return try plain(.revert, members)
+        case .establishRelationships:
+            return .establishRelationships(
+                try only("relationships", members, Lists.relationships))
+        case .withdrawRelationships:
+            return .withdrawRelationships(try only("relationships", members, Lists.localPairs))
+        case .listRelationships: return try plain(.listRelationships, members)
         }
     }
 
@@ -151,44 +163,37 @@ struct ParameterReading {
         return .recover(try required(backup, "backupId"), backgroundCopy: backgroundCopy)
     }
 
+    private func terminate(_ members: [JSONMember]) throws(Malformed) -> Command {
+        var whenCopied = false
+        for member in members {
+            guard member.key == "whenCopied" else { throw unknown(member) }
+            whenCopied = try Values.bool(member.value, at: "/parameters/whenCopied")
+        }
+        return .terminate(whenCopied: whenCopied)
+    }
+
+    private func reverseRestore(_ members: [JSONMember]) throws(Malformed) -> Command {
+        var fast = false
+        var allowCascade = false
+        for member in members {
+            switch member.key {
+            case "fast": fast = try Values.bool(member.value, at: "/parameters/fast")
+            case "allowCascade":
+                allowCascade = try Values.bool(member.value, at: "/parameters/allowCascade")
+            default: throw unknown(member)
+            }
+        }
+        return .reverseRestore(fast: fast, allowCascade: allowCascade)
+    }
+
     // MARK: Options
 
     private mutating func readOptions(_ node: JSONNode) throws(Malformed) -> OptionChanges {
-        var changes = OptionChanges()
+        var reading = OptionReading()
         for member in try Values.object(node, at: "/parameters/options") {
-            switch member.key {
-            case "minimumMinutesBetweenBackups":
-                changes.minimumMinutesBetweenBackups = try minutes(member, upTo: 525_600)
-            case "retentionMinutes":
-                changes.retentionMinutes = try minutes(member, upTo: 52_560_000)
-            case "expireBackupOnAutoRoll":
-                changes.expireBackupOnAutoRoll = try Values.bool(
-                    member.value, at: "/parameters/options/expireBackupOnAutoRoll")
-            default: refuseUnknownOption(member.key)
-            }
+            try reading.read(member)
         }
-        return changes
-    }
-
-    private mutating func minutes(_ member: JSONMember, upTo most: Int) throws(Malformed) -> Int {
-        let pointer = "/parameters/options/\(member.key)"
-        let value = try Values.integer(member.value, at: pointer)
-        if !(0...most).contains(value) {
-            optionRefusals.append(
-                Refusal(
-                    .optionOutOfRange, "\(member.key) is \(value); it may be 0 to \(most) minutes.",
-                    subject: pointer, remedy: "Give a value from 0 to \(most)."))
-        }
-        return value
-    }
-
-    private mutating func refuseUnknownOption(_ name: String) {
-        optionRefusals.append(
-            Refusal(
-                .unknownOption, "A Safeguarded Copy session has no option \(name.quoted).",
-                subject: "/parameters/options" + JSONPointer.token(name),
-                remedy:
-                    "Leave it out; the options are minimumMinutesBetweenBackups, retentionMinutes "
-                    + "and expireBackupOnAutoRoll."))
+        optionRefusals += reading.refusals
+        return reading.changes
     }
 }

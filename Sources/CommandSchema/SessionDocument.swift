@@ -12,7 +12,7 @@ extension JSONWriter {
         if parts.contains(.summary) { summary(session) }
         if parts.contains(.copySets) { copySets(session.copySets) }
         if parts.contains(.rolePairs) { rolePairs(session.rolePairs) }
-        if parts.contains(.pairs) { pairs(session.recovery) }
+        if parts.contains(.pairs) { pairs(session) }
         if parts.contains(.backups) { backups(session.backups) }
         if parts.contains(.summary) {
             member("recoveredBackup", orNull: session.recovery?.backup.description)
@@ -34,8 +34,29 @@ extension JSONWriter {
         openObject()
         switch session.services {
         case .safeguarded(let services): options(services.options)
+        case .flash(let services): options(services.options)
         }
         closeObject()
+        if let flash = session.flash { self.flash(flash) }
+    }
+
+    /// Writes what is said of a FlashCopy session only.
+    private mutating func flash(_ services: FlashServices) {
+        member("flashTime", orNull: services.flashTime?.shortDescription)
+        member("discovered", services.isDiscovered)
+        member("consistencyVerified", services.isConsistencyVerified)
+        key("flashTimeSpread")
+        if let spread = services.flashTimeSpread { integer(spread) } else { null() }
+    }
+
+    private mutating func options(_ options: FlashOptions) {
+        member("incremental", options.incremental)
+        member("persistent", options.persistent)
+        member("noCopy", options.noCopy)
+        member("inhibitTargetWrites", options.inhibitTargetWrites)
+        member("revertible", options.revertible)
+        member("copyRateMiBps", options.copyRateMiBps)
+        member("incrementalScope", options.incrementalScope.rawValue)
     }
 
     private mutating func options(_ options: SafeguardedOptions) {
@@ -56,31 +77,40 @@ extension JSONWriter {
             member("pairs", rolePair.pairs)
             member("recoverablePairs", rolePair.recoverablePairs)
             member("copyingPairs", rolePair.copyingPairs)
-            member("recoveryTime", rolePair.recoveryTime.shortDescription)
+            member("recoveryTime", orNull: rolePair.recoveryTime?.shortDescription)
             closeObject()
         }
         closeArray()
     }
 
-    private mutating func pairs(_ recovery: Recovery?) {
+    private mutating func pairs(_ session: Session) {
         key("pairs")
         openArray()
-        for pair in recovery?.pairs ?? [] {
-            let view = PairView(pair, backgroundCopy: recovery?.backgroundCopy ?? false)
+        for view in session.pairViews {
             openObject()
             pairHead(view)
-            member("tracksRemaining", pair.tracksRemaining)
-            member("percent", pair.percent)
-            member("lastResult", orNull: pair.lastResult)
+            member("tracksRemaining", view.pair.tracksRemaining)
+            member("percent", view.pair.percent)
+            member("lastResult", orNull: view.pair.lastResult)
+            if let flash = view.flash { self.flash(flash) }
             closeObject()
         }
         closeArray()
+    }
+
+    /// Writes what documents and events say of a pair of a FlashCopy session only.
+    mutating func flash(_ pair: FlashPair) {
+        member("incremental", pair.terms.incremental)
+        member("reversed", pair.isReversed)
+        member("revertible", pair.isRevertible)
+        member("relationshipEnded", pair.stage == .ended)
+        member("flashTime", orNull: pair.since?.shortDescription)
     }
 
     /// Writes what documents and events say alike of a pair.
     mutating func pairHead(_ view: PairView) {
         member("rolePair", view.rolePair.rawValue)
-        member("copySet", view.pair.source.description)
+        member("copySet", view.copySet.description)
         member("source", view.pair.source.description)
         member("target", view.pair.target.description)
         member("state", view.pair.state.rawValue)

@@ -41,6 +41,27 @@ extension JSONWriter {
 
     private mutating func relationship(_ report: RelationshipReport) {
         openObject()
+        attributes(report)
+        closeObject()
+    }
+
+    /// Writes `relationships`: every one that a storage system has, by its target.
+    mutating func relationships(_ volumes: [VolumeReport]) {
+        key("relationships")
+        openArray()
+        for volume in volumes {
+            guard let inbound = volume.inbound else { continue }
+            openObject()
+            member("target", volume.volume.description)
+            attributes(inbound)
+            closeObject()
+        }
+        closeArray()
+    }
+
+    /// Writes what there is to say of a relationship, as members of an object that is open.
+    mutating func attributes(_ report: RelationshipReport) {
+        let attributes = report.attributes
         member("source", report.source.description)
         member("tag", orNull: report.presents.tag?.description)
         member("tracksRemaining", report.tracksRemaining)
@@ -48,6 +69,28 @@ extension JSONWriter {
         let done = report.tracks - min(report.tracks, report.tracksRemaining)
         member("percent", Percent.of(done: done, all: report.tracks))
         member("backgroundCopy", report.backgroundCopy)
-        closeObject()
+        member("persistent", attributes.persistent)
+        member("incremental", attributes.incremental)
+        member("inhibitTargetWrites", attributes.inhibitTargetWrites)
+        member("revertible", attributes.revertible)
+        member("reverting", attributes.reverting)
+        member("fastReverse", attributes.fastReverse)
+        member("tracksOutOfSync", orNull: attributes.tracksOutOfSync)
+        member("copyRateMiBps", attributes.copyRateMiBps)
+        member("bytesPerSecond", attributes.bytesPerSecond)
+        member("secondsLeft", orNull: attributes.secondsLeft)
+        member("number", orNull: attributes.number == 0 ? nil : String(attributes.number))
+        member("establishedTime", orNull: attributes.established.ifKnown?.shortDescription)
+        member("flashTime", orNull: attributes.refreshed.ifKnown?.shortDescription)
     }
+
+    private mutating func member(_ name: StaticString, orNull value: UInt64?) {
+        key(name)
+        if let value { integer(value) } else { null() }
+    }
+}
+
+extension Timestamp {
+    /// The instant; nil at 0, which stands for one that is not known.
+    fileprivate var ifKnown: Timestamp? { milliseconds == 0 ? nil : self }
 }

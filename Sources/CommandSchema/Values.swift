@@ -11,6 +11,8 @@ enum Values {
     static let smallestVolume = Capacity(bytes: 4096)
     static let largestVolume = Capacity(bytes: 1 << 47)
     static let multipliers = 0...10_000
+    /// MiB a second that a background copy can be limited to.
+    static let largestRate = 1_000_000
     /// Seconds since 1970 that stay below the year 33,658, so that times can be made of them.
     static let largestBackupID: UInt64 = 999_999_999_999
 
@@ -145,6 +147,16 @@ enum Values {
             throw Malformed(
                 pointer(), "A multiplier is \(multipliers.lowerBound) to \(multipliers.upperBound)."
             )
+        }
+        return value
+    }
+
+    static func rate(
+        _ node: JSONNode, at pointer: @autoclosure () -> String
+    ) throws(Malformed) -> Int {
+        let value = try integer(node, at: pointer())
+        guard (0...largestRate).contains(value) else {
+            throw Malformed(pointer(), "A rate is 0 to \(largestRate) MiB a second; 0 is no limit.")
         }
         return value
     }

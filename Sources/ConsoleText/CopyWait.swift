@@ -34,13 +34,14 @@ public struct CopyWait: Sendable {
     /// True where a command starts a background copy, so that waiting for one makes sense.
     public static func startsCopy(_ command: JSONNode) -> Bool {
         switch CommandName(rawValue: command["command"]?.text ?? "") {
-        case .initiateBackgroundCopy: true
+        case .initiateBackgroundCopy, .flash, .reverseRestore: true
         case .recover: command["parameters"]?["backgroundCopy"]?.bool == true
         case .createSession, .modifySession, .deleteSession, .addCopySets, .removeCopySets,
             .describeSession, .refreshStates, .terminate, .backup, .expireBackup, .terminateH1R1,
-            .createVolumes, .deleteVolumes, .expandVolumes, .setSafeguardedCapacity,
-            .describeStorage,
-            nil:
+            .discover,
+            .queryRelationships, .commit, .revert, .createVolumes, .deleteVolumes, .expandVolumes,
+            .setSafeguardedCapacity, .describeStorage, .establishRelationships,
+            .withdrawRelationships, .listRelationships, nil:
             false
         }
     }
@@ -73,8 +74,11 @@ public struct CopyWait: Sendable {
             return [.ended("the recovery was withdrawn before the copy was complete")]
         }
         guard least.percent == 100 else {
+            let why =
+                document["options"]?["noCopy"]?.bool == true
+                ? ": the session's option noCopy is on" : ""
             return shown + [
-                .ended("\(least.rolePair) stands at \(least.percent) % and is not copying")
+                .ended("\(least.rolePair) stands at \(least.percent) % and is not copying\(why)")
             ]
         }
         return shown + [.complete]

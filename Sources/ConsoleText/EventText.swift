@@ -97,6 +97,7 @@ enum EventWords {
             case .bool(let value):
                 value ? Words.apart(member.key).lowercased() : nil
             case .string(let text) where member.key == "backupId": "backup \(text)"
+            case .string(let text) where member.key == "flashTime": "at \(text)"
             case .null, .integer, .number, .string, .object: "\(member.key) \(member.value.shown)"
             }
         }.joined(separator: ", ")
@@ -125,6 +126,7 @@ enum EventWords {
         if let newest = data["newestRecoverableBackup"]?.text {
             words += ", newest backup \(newest)"
         }
+        if let time = data["flashTime"]?.text { words += ", flashed at \(time)" }
         return words
     }
 
@@ -137,6 +139,12 @@ enum EventWords {
         words += " \(data["state"].shown)"
         if data["copying"]?.bool == true { words += ", copying" }
         if let percent = data["progress"]?.integer { words += ", \(percent) %" }
+        if data["incremental"]?.bool == true { words += ", incremental" }
+        if data["reversed"]?.bool == true { words += ", reversed" }
+        if let remaining = data["tracksRemaining"]?.integer, remaining > 0 {
+            words += ", \(Amounts.count(remaining, "track")) left"
+        }
+        if let since = data["flashTime"]?.text { words += ", since \(since)" }
         if let last = data["lastResult"]?.text { words += ": \(last)" }
         let isLost =
             data["state"]?.text == PairState.lost.rawValue || data["lastResult"]?.text != nil

@@ -62,6 +62,9 @@ public enum OutcomeText {
         if result["storage"] != nil, result["volumes"] != nil {
             return [""] + StorageText.lines(result, painter)
         }
+        if RelationshipText.reads(result) {
+            return [""] + RelationshipText.lines(result, painter)
+        }
         var facts = FactList()
         var lists: [String] = []
         for member in result.members {

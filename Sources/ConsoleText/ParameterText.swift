@@ -13,6 +13,10 @@ import CopyModel
 ///     ExpandVolumes           volumes=0100-010f=20GiB
 ///     SetSafeguardedCapacity  volumes=0100=x16
 ///     DeleteVolumes           volumes=0100-010f
+///     EstablishRelationships  relationships=0100=0200,0101-010f=0201-020f
+///     WithdrawRelationships   relationships=0100=0200
+///
+/// A copy set's second volume is its R1; another role is named: `box1:0100=T1=box1:0200`.
 public enum ParameterText {
     /// Takes `name=value` apart at the first `=`.
     public static func split(_ text: String) throws(UsageFault) -> (key: String, value: String) {
@@ -34,6 +38,8 @@ public enum ParameterText {
         let nodes: [JSONNode]
         switch (command, key) {
         case (.addCopySets, "copySets"): nodes = try entries(value, copySets)
+        case (.establishRelationships, "relationships"), (.withdrawRelationships, "relationships"):
+            nodes = try entries(value, relationships)
         case (.removeCopySets, "copySets"): nodes = try entries(value, volumes)
         case (.createVolumes, "volumes"): nodes = try entries(value, specifications)
         case (.expandVolumes, "volumes"): nodes = try entries(value, expansions)
@@ -58,17 +64,36 @@ public enum ParameterText {
 
     private static func copySets(_ entry: String) throws(UsageFault) -> [JSONNode] {
         let roles = entry.split(separator: "=", omittingEmptySubsequences: false).map(String.init)
-        guard (1...2).contains(roles.count) else {
-            throw UsageFault("'\(entry)' is not H1=R1, like box1:0100=box1:0200")
+        guard (1...3).contains(roles.count) else {
+            throw UsageFault(
+                "'\(entry)' is not H1=R1, like box1:0100=box1:0200, nor H1=T1=volume")
         }
         let hosts = try VolumeRange.global(roles[0])
-        guard roles.count == 2 else { return hosts.map { .object([member("H1", $0)]) } }
-        let recoveries = try VolumeRange.global(roles[1])
-        guard hosts.count == recoveries.count else {
-            throw UsageFault(
-                "'\(entry)' has \(hosts.count) H1 and \(recoveries.count) R1: as many are due")
+        guard let last = roles.dropFirst().last else {
+            return hosts.map { .object([member("H1", $0)]) }
         }
-        return zip(hosts, recoveries).map { .object([member("H1", $0), member("R1", $1)]) }
+        let role = roles.count == 3 ? roles[1] : "R1"
+        let others = try VolumeRange.global(last)
+        guard hosts.count == others.count else {
+            throw UsageFault(
+                "'\(entry)' has \(hosts.count) H1 and \(others.count) \(role): as many are due")
+        }
+        return zip(hosts, others).map { .object([member("H1", $0), member(role, $1)]) }
+    }
+
+    private static func relationships(_ entry: String) throws(UsageFault) -> [JSONNode] {
+        let sides = entry.split(separator: "=", omittingEmptySubsequences: false).map(String.init)
+        guard sides.count == 2 else {
+            throw UsageFault("'\(entry)' is not source=target, like 0100=0200")
+        }
+        let sources = try VolumeRange.local(sides[0])
+        let targets = try VolumeRange.local(sides[1])
+        guard sources.count == targets.count else {
+            throw UsageFault(
+                "'\(entry)' has \(sources.count) sources and \(targets.count) targets: as many "
+                    + "are due")
+        }
+        return zip(sources, targets).map { .object([member("source", $0), member("target", $1)]) }
     }
 
     private static func volumes(_ entry: String) throws(UsageFault) -> [JSONNode] {

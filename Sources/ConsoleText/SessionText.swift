@@ -41,7 +41,8 @@ public enum SessionText {
                 Cell(summary["state"].shown), Tones.status(summary["status"]),
                 Tones.yes(summary["recoverable"], good: true), Tones.yes(summary["copying"]),
                 Tones.yes(summary["error"], good: false), Cell(summary["copySets"].shown),
-                Cell(newest ?? "-"), Cell(newest.flatMap(taken) ?? "-"))
+                Cell(newest ?? "-"),
+                Cell(newest.flatMap(taken) ?? summary["flashTime"]?.text ?? "-"))
         }
         return table.lines(painter)
     }
@@ -74,11 +75,23 @@ public enum SessionText {
             facts.add(name, cell.text, cell.tone)
         }
         if let backup = document["recoveredBackup"]?.text { facts.add("Recovered backup", backup) }
+        if document["flashTime"] != nil { addFlash(document, to: &facts) }
         facts.add("Revision", document["revision"].shown)
         if let commands = document["availableCommands"] {
             facts.add("Available commands", commands.items.map(\.shown).joined(separator: ", "))
         }
         return facts
+    }
+
+    /// When a FlashCopy session was flashed, and whether its pairs fit each other.
+    private static func addFlash(_ document: JSONNode, to facts: inout FactList) {
+        facts.add("Flash time", document["flashTime"].shown)
+        guard document["discovered"]?.bool == true else { return }
+        var words = "found on the storage, whether they fit each other was not verified"
+        if let spread = document["flashTimeSpread"]?.integer {
+            words += "; their times differ by \(Amounts.count(spread, "second"))"
+        }
+        facts.add("Pairs", words, .attention)
     }
 
     private static func optionList(_ options: JSONNode) -> FactList {
@@ -132,20 +145,36 @@ extension SessionText {
     }
 
     private static func pairs(_ list: JSONNode?) -> TextTable {
+        let pairs = list?.items ?? []
+        let flashed = pairs.contains { $0["incremental"] != nil }
         var table = TextTable(
-            "ROLE PAIR", "SOURCE", "TARGET", "STATE", "RECOVERABLE", "COPYING", ">PROGRESS",
-            ">REMAINING", "LAST RESULT")
-        for pair in list?.items ?? [] {
+            headers: [
+                "ROLE PAIR", "SOURCE", "TARGET", "STATE", "RECOVERABLE", "COPYING", ">PROGRESS",
+                ">REMAINING",
+            ] + (flashed ? ["INCREMENTAL", "SINCE", "NOTE"] : []) + ["LAST RESULT"])
+        for pair in pairs {
             let remaining = pair["tracksRemaining"]?.integer.flatMap(UInt64.init(exactly:))
-            table.add(
+            let row = [
                 Cell(pair["rolePair"].shown), Cell(pair["source"].shown),
-                Cell(pair["target"].shown),
-                Cell(pair["state"].shown), Tones.yes(pair["recoverable"], good: true),
-                Tones.yes(pair["copying"]), Cell(pair["percent"].percent),
-                Cell(remaining.map(Amounts.tracks) ?? "-"),
-                Cell(pair["lastResult"]?.text ?? "-", .bad))
+                Cell(pair["target"].shown), Cell(pair["state"].shown),
+                Tones.yes(pair["recoverable"], good: true), Tones.yes(pair["copying"]),
+                Cell(pair["percent"].percent), Cell(remaining.map(Amounts.tracks) ?? "-"),
+            ]
+            table.add(
+                row: row + (flashed ? flashCells(pair) : [])
+                    + [Cell(pair["lastResult"]?.text ?? "-", .bad)])
         }
         return table
+    }
+
+    private static func flashCells(_ pair: JSONNode) -> [Cell] {
+        let notes = [
+            ("reversed", "reversed"), ("revertible", "revertible"), ("relationshipEnded", "ended"),
+        ].filter { pair[$0.0]?.bool == true }.map(\.1)
+        return [
+            Tones.yes(pair["incremental"]), Cell(pair["flashTime"].shown),
+            Cell(notes.isEmpty ? "-" : notes.joined(separator: ", ")),
+        ]
     }
 
     private static func backups(_ list: JSONNode?, recovered: String?) -> TextTable {

@@ -50,10 +50,15 @@ public enum StorageText {
             let remaining = relationship["tracksRemaining"]?.integer.flatMap(UInt64.init(exactly:))
             table.add(
                 Cell(volume["id"].shown, .strong), Cell(relationship["source"].shown),
-                Cell(relationship["tag"].shown), Tones.yes(relationship["backgroundCopy"]),
+                Cell(presented(relationship)), Tones.yes(relationship["backgroundCopy"]),
                 Cell(relationship["percent"].percent), Cell(remaining.map(Amounts.tracks) ?? "-"))
         }
         return table
+    }
+
+    /// The backup that a relationship presents, or since when it presents its source.
+    static func presented(_ relationship: JSONNode) -> String {
+        relationship["tag"]?.text ?? relationship["flashTime"].shown
     }
 
     private static func pointTable(_ volumes: [JSONNode]) -> TextTable {

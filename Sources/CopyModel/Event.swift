@@ -41,23 +41,39 @@ public enum EventBody: Hashable, Sendable {
     }
 }
 
-/// A pair as events tell of it.
+/// A pair as events and documents tell of it.
 public struct PairView: Hashable, Sendable {
     /// Which role pair.
     public var rolePair: RolePair
+    /// The H1 that names its copy set.
+    public var copySet: VolumeID
     /// The pair.
     public var pair: Pair
     /// Its target can be used.
     public var recoverable: Bool
     /// It is copying.
     public var copying: Bool
+    /// What else there is to say of a pair of a FlashCopy session.
+    public var flash: FlashPair?
 
     /// Tells of a pair of a recovery.
     public init(_ pair: Pair, backgroundCopy: Bool) {
         rolePair = .h1r1
+        copySet = pair.source
         self.pair = pair
         recoverable = pair.state == .targetAvailable
         copying = backgroundCopy && pair.hasTracksToCopy
+        flash = nil
+    }
+
+    /// Tells of a pair of a FlashCopy session.
+    public init(_ flash: FlashPair) {
+        rolePair = .h1t1
+        copySet = flash.h1
+        pair = flash.pair
+        recoverable = flash.isRecoverable
+        copying = flash.isCopying
+        self.flash = flash
     }
 }
 

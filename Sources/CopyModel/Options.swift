@@ -23,15 +23,72 @@ public struct SafeguardedOptions: Hashable, Sendable, Codable {
     }
 }
 
+/// The options of a FlashCopy session. They hold from the next Flash on.
+public struct FlashOptions: Hashable, Sendable, Codable {
+    /// Changes are recorded, so that the next Flash copies only these. Implies persistent.
+    public var incremental: Bool = false
+    /// Relationships stay when every track has been copied.
+    public var persistent: Bool = false
+    /// Tracks are copied only when they are written to.
+    public var noCopy: Bool = false
+    /// Hosts may not write to the targets.
+    public var inhibitTargetWrites: Bool = false
+    /// What a refresh replaces is kept until it is committed or reverted. Needs incremental.
+    public var revertible: Bool = false
+    /// Limits the background copy of each pair: MiB a second, 0 to 1,000,000; 0 = no limit.
+    public var copyRateMiBps: Int = 0
+    /// Who decides whether a pair is refreshed.
+    public var incrementalScope = IncrementalScope.logicalSubsystem
+
+    /// The defaults.
+    public init() {}
+
+    /// The options after a partial change.
+    public func applying(_ changes: OptionChanges) -> FlashOptions {
+        var options = self
+        if let value = changes.incremental { options.incremental = value }
+        if let value = changes.persistent { options.persistent = value }
+        if let value = changes.noCopy { options.noCopy = value }
+        if let value = changes.inhibitTargetWrites { options.inhibitTargetWrites = value }
+        if let value = changes.revertible { options.revertible = value }
+        if let value = changes.copyRateMiBps { options.copyRateMiBps = value }
+        if let value = changes.incrementalScope { options.incrementalScope = value }
+        return options
+    }
+
+    /// The relationships that they ask for.
+    public var terms: RelationshipTerms {
+        var terms = RelationshipTerms()
+        terms.backgroundCopy = !noCopy
+        terms.incremental = incremental
+        terms.persistent = persistent || incremental
+        terms.inhibitTargetWrites = inhibitTargetWrites
+        terms.copyRateMiBps = copyRateMiBps
+        return terms
+    }
+}
+
+/// Who decides whether a Flash refreshes a pair or copies it in full.
+public enum IncrementalScope: String, Sendable, Hashable, Codable, CaseIterable {
+    /// The logical subsystem: where one of its pairs is incremental, all are refreshed, and those that are not
+    /// incremental cannot be. As published for Copy Services Manager.
+    case logicalSubsystem
+    /// Each pair for itself: it is refreshed if it can be, else copied in full.
+    case pair
+}
+
 /// The options of a session, by its type.
 public enum SessionOptions: Hashable, Sendable, Codable {
     /// Of a Safeguarded Copy session.
     case safeguarded(SafeguardedOptions)
+    /// Of a FlashCopy session.
+    case flash(FlashOptions)
 
     /// The defaults of a type.
     public init(_ type: SessionType) {
         switch type {
         case .safeguardedCopy: self = .safeguarded(SafeguardedOptions())
+        case .flashCopy: self = .flash(FlashOptions())
         }
     }
 
@@ -39,6 +96,7 @@ public enum SessionOptions: Hashable, Sendable, Codable {
     public func applying(_ changes: OptionChanges) -> SessionOptions {
         switch self {
         case .safeguarded(let options): .safeguarded(options.applying(changes))
+        case .flash(let options): .flash(options.applying(changes))
         }
     }
 
@@ -46,6 +104,7 @@ public enum SessionOptions: Hashable, Sendable, Codable {
     public var services: CopyServices {
         switch self {
         case .safeguarded(let options): .safeguarded(SafeguardedServices(options: options))
+        case .flash(let options): .flash(FlashServices(options: options))
         }
     }
 }
@@ -56,6 +115,7 @@ extension CopyServices {
         get {
             switch self {
             case .safeguarded(let services): .safeguarded(services.options)
+            case .flash(let services): .flash(services.options)
             }
         }
         set {
@@ -63,6 +123,11 @@ extension CopyServices {
             case (.safeguarded(var services), .safeguarded(let options)):
                 services.options = options
                 self = .safeguarded(services)
+            case (.flash(var services), .flash(let options)):
+                services.options = options
+                self = .flash(services)
+            case (.safeguarded, .flash), (.flash, .safeguarded):
+                preconditionFailure("a session's type never changes")
             }
         }
     }
@@ -76,10 +141,59 @@ public struct OptionChanges: Hashable, Sendable, Codable {
     public var retentionMinutes: Int?
     /// See `SafeguardedOptions`.
     public var expireBackupOnAutoRoll: Bool?
+    /// See `FlashOptions`.
+    public var incremental: Bool?
+    /// See `FlashOptions`.
+    public var persistent: Bool?
+    /// See `FlashOptions`.
+    public var noCopy: Bool?
+    /// See `FlashOptions`.
+    public var inhibitTargetWrites: Bool?
+    /// See `FlashOptions`.
+    public var revertible: Bool?
+    /// See `FlashOptions`.
+    public var copyRateMiBps: Int?
+    /// See `FlashOptions`.
+    public var incrementalScope: IncrementalScope?
 
     /// No change.
     public init() {}
 
     /// True where nothing is changed.
     public var isEmpty: Bool { self == OptionChanges() }
+
+    /// The names of the options that are changed and that sessions of the type do not have, in order of
+    /// name.
+    public func strange(to type: SessionType) -> [String] {
+        let ofBackups = [
+            ("expireBackupOnAutoRoll", expireBackupOnAutoRoll != nil),
+            ("minimumMinutesBetweenBackups", minimumMinutesBetweenBackups != nil),
+            ("retentionMinutes", retentionMinutes != nil),
+        ]
+        let ofFlashes = [
+            ("copyRateMiBps", copyRateMiBps != nil), ("incremental", incremental != nil),
+            ("incrementalScope", incrementalScope != nil),
+            ("inhibitTargetWrites", inhibitTargetWrites != nil), ("noCopy", noCopy != nil),
+            ("persistent", persistent != nil), ("revertible", revertible != nil),
+        ]
+        let others =
+            switch type {
+            case .safeguardedCopy: ofFlashes
+            case .flashCopy: ofBackups
+            }
+        return others.filter(\.1).map(\.0)
+    }
+
+    /// The names of the options that sessions of a type have, in order.
+    public static func names(of type: SessionType) -> [String] {
+        switch type {
+        case .safeguardedCopy:
+            ["minimumMinutesBetweenBackups", "retentionMinutes", "expireBackupOnAutoRoll"]
+        case .flashCopy:
+            [
+                "incremental", "persistent", "noCopy", "inhibitTargetWrites", "revertible",
+                "copyRateMiBps", "incrementalScope",
+            ]
+        }
+    }
 }

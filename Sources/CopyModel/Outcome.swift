@@ -86,6 +86,22 @@ public enum CommandResult: Hashable, Sendable {
     case volumes([LocalVolumeID])
     /// A storage system described.
     case storage(SubjectName, [VolumeReport])
+    /// A Flash was taken.
+    case flashed(Flash)
+    /// So many relationships were found for the copy sets; those of these H1 volumes have none.
+    case discovered(found: Int, missing: [VolumeID], spread: Int64?)
+    /// Reverse restores were begun.
+    case reversed(pairs: Int, fast: Bool)
+    /// What the relationships are, and whether they could be reversed.
+    case queried([RelationshipQuery])
+    /// Refreshes were committed or reverted.
+    case settled(pairs: Int)
+    /// So many relationships will be withdrawn once their tracks are copied.
+    case withdrawnWhenCopied(pairs: Int, tracksRemaining: UInt64)
+    /// Relationships that were established or withdrawn.
+    case relationships([LocalPair])
+    /// The relationships of a storage system, by the volumes that are their targets.
+    case relationshipList(SubjectName, [VolumeReport])
     /// A dry run: what would be done, one sentence each.
     case wouldDo([String])
 }

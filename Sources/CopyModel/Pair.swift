@@ -4,15 +4,17 @@ public enum PairState: String, Sendable, Hashable, Codable, CaseIterable {
     case targetAvailable = "TargetAvailable"
     /// The storage no longer has the relationship that the session made.
     case lost = "Lost"
+    /// The target's content is worth nothing: a fast reverse restore has taken it back.
+    case invalid = "Invalid"
     /// The relationship was withdrawn; the pair is told of for the last time.
     case withdrawn = "Withdrawn"
 }
 
 /// One pair of one role pair of one copy set.
 public struct Pair: Hashable, Sendable, Codable {
-    /// The host volume (H1).
+    /// Whose content is presented: the host volume (H1), but for a reverse restore.
     public var source: VolumeID
-    /// The recovery volume (R1).
+    /// Who presents it: the recovery volume (R1) or the target (T1).
     public var target: VolumeID
     /// Where it stands.
     public var state: PairState

@@ -76,11 +76,14 @@ public struct Session: Hashable, Sendable {
 public enum CopyServices: Hashable, Sendable {
     /// Backups, and a recovery of one.
     case safeguarded(SafeguardedServices)
+    /// Pairs that were flashed or found.
+    case flash(FlashServices)
 
     /// The type that they are of.
     public var type: SessionType {
         switch self {
         case .safeguarded: .safeguardedCopy
+        case .flash: .flashCopy
         }
     }
 }
@@ -91,8 +94,20 @@ extension Session {
         get {
             switch services {
             case .safeguarded(let services): services
+            case .flash: nil
             }
         }
         set { if let newValue { services = .safeguarded(newValue) } }
+    }
+
+    /// The services of a FlashCopy session; nil of any other. Setting nil changes nothing.
+    public var flash: FlashServices? {
+        get {
+            switch services {
+            case .flash(let services): services
+            case .safeguarded: nil
+            }
+        }
+        set { if let newValue { services = .flash(newValue) } }
     }
 }

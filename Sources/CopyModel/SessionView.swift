@@ -5,6 +5,7 @@ extension Session {
     public var isRecoverable: Bool {
         switch services {
         case .safeguarded(let services): services.isRecoverable
+        case .flash(let services): services.isRecoverable
         }
     }
 
@@ -12,6 +13,7 @@ extension Session {
     public var isCopying: Bool {
         switch services {
         case .safeguarded(let services): services.isCopying
+        case .flash(let services): services.isCopying
         }
     }
 
@@ -19,6 +21,7 @@ extension Session {
     public var hasError: Bool {
         switch services {
         case .safeguarded(let services): services.hasError
+        case .flash(let services): services.hasError
         }
     }
 
@@ -26,6 +29,7 @@ extension Session {
     public func presents(_ presented: Presented, on target: VolumeID) -> Bool {
         switch services {
         case .safeguarded(let services): services.presents(presented)
+        case .flash(let services): services.presents(presented, on: target)
         }
     }
 
@@ -36,6 +40,7 @@ extension Session {
         guard unseen.isEmpty else { return .unknown }
         switch services {
         case .safeguarded(let services): return services.status
+        case .flash(let services): return services.status
         }
     }
 
@@ -44,6 +49,19 @@ extension Session {
         switch services {
         case .safeguarded(let services):
             services.recovery.map { [RolePairView(recovery: $0)] } ?? []
+        case .flash(let services):
+            services.pairs.isEmpty ? [] : [RolePairView(flash: services)]
+        }
+    }
+
+    /// The pairs that it has on the storage.
+    public var pairViews: [PairView] {
+        switch services {
+        case .safeguarded(let services):
+            services.recovery.map { recovery in
+                recovery.pairs.map { PairView($0, backgroundCopy: recovery.backgroundCopy) }
+            } ?? []
+        case .flash(let services): services.pairs.map { PairView($0) }
         }
     }
 
@@ -64,7 +82,8 @@ extension Session {
         SessionSummary(
             session: name, type: type, state: state, status: status, recoverable: isRecoverable,
             copying: isCopying, error: hasError, copySets: copySets.count,
-            newestRecoverableBackup: newestRecoverableBackup?.id, revision: revision)
+            newestRecoverableBackup: newestRecoverableBackup?.id, flashTime: flash?.flashTime,
+            revision: revision)
     }
 }
 
@@ -127,6 +146,8 @@ public struct SessionSummary: Hashable, Sendable {
     public var copySets: Int
     /// The newest backup that can be recovered.
     public var newestRecoverableBackup: BackupID?
+    /// When a FlashCopy session was flashed last.
+    public var flashTime: Timestamp?
     /// The session's revision.
     public var revision: UInt64
 }
@@ -135,6 +156,8 @@ public struct SessionSummary: Hashable, Sendable {
 public enum RolePair: String, Sendable, Hashable, Codable, CaseIterable {
     /// Safeguarded Copy: host volume to recovery volume.
     case h1r1 = "H1-R1"
+    /// FlashCopy: host volume and its target.
+    case h1t1 = "H1-T1"
 }
 
 /// One role pair of a session, summed over its pairs.
@@ -155,8 +178,8 @@ public struct RolePairView: Hashable, Sendable {
     public var recoverablePairs: Int
     /// Number of pairs that are copying.
     public var copyingPairs: Int
-    /// The instant that the targets present.
-    public var recoveryTime: Timestamp
+    /// The instant that the targets present; nil where they were found and not flashed.
+    public var recoveryTime: Timestamp?
 
     /// Sums a recovery.
     public init(recovery: Recovery) {

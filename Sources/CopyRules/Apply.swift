@@ -28,16 +28,21 @@ extension CopyRules {
         case .copySetsAdded(let sets):
             session.copySets = (session.copySets + sets).sorted { $0.h1 < $1.h1 }
         case .copySetsRemoved(let removed): remove(removed, from: &session)
-        case .observed(_, _, let unseen): session.unseen = unseen
+        case .observed(_, _, let unseen), .flash(.observed(_, let unseen)),
+            .flash(.discovered(_, let unseen)):
+            session.unseen = unseen
         case .nothing, .created, .deleted, .terminating, .terminated, .backupTaken,
             .backupVerified, .backupsExpired, .recovered, .backgroundCopyStarted,
-            .recoveryWithdrawn, .progressed, .copyFailed, .rolledOff, .damaged:
+            .recoveryWithdrawn, .progressed, .copyFailed, .rolledOff, .damaged, .flash:
             break
         }
         switch session.services {
         case .safeguarded(var services):
             services.apply(change)
             session.services = .safeguarded(services)
+        case .flash(var services):
+            services.apply(change)
+            session.services = .flash(services)
         }
     }
 
@@ -49,10 +54,11 @@ extension CopyRules {
         case .nothing, .created, .modified, .deleted, .copySetsAdded, .copySetsRemoved,
             .backupTaken, .backupVerified, .backupsExpired, .recovered, .backgroundCopyStarted,
             .recoveryWithdrawn, .terminated, .observed, .progressed, .copyFailed, .rolledOff,
-            .damaged:
+            .damaged, .flash:
             if session.state == .terminating && change != .terminated { break }
             switch session.services {
             case .safeguarded(let services): session.state = services.restingState
+            case .flash(let services): session.state = services.restingState
             }
         }
     }

@@ -5,12 +5,7 @@ import CopyModel
 extension CopyRules {
     static func decideBackup(_ session: Session, _ facts: Facts, _ ladder: Ladder) -> Decision {
         var ladder = ladder
-        ladder.require(
-            !session.copySets.isEmpty,
-            Refusal(
-                .noCopySets, "Session \(session.name) has no copy sets.",
-                subject: session.name.text,
-                remedy: "AddCopySets \(session.name)."))
+        ladder.require(!session.copySets.isEmpty, Reasons.noCopySets(session))
         for h1 in session.copySets.map(\.h1) {
             guard let volume = facts.storage.volumes[h1] else {
                 ladder.require(
@@ -97,6 +92,7 @@ extension CopyRules {
     public static func owed(by session: Session) -> [Step] {
         switch session.services {
         case .safeguarded(let services): owed(by: services)
+        case .flash(let services): owed(by: session, services)
         }
     }
 

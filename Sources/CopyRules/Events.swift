@@ -25,10 +25,20 @@ extension CopyRules {
     private static func isWorthTelling(_ before: Session, _ after: Session) -> Bool {
         var quiet = after
         quiet.revision = before.revision
-        if let recovery = before.recovery, quiet.recovery?.backup == recovery.backup,
-            before.isCopying == after.isCopying, before.hasError == after.hasError
-        {
-            quiet.safeguarded?.recovery = recovery
+        if before.isCopying == after.isCopying, before.hasError == after.hasError {
+            switch (before.services, quiet.services) {
+            case (.safeguarded(let old), .safeguarded(var new)):
+                if let recovery = old.recovery, new.recovery?.backup == recovery.backup {
+                    new.recovery = recovery
+                    quiet.services = .safeguarded(new)
+                }
+            case (.flash(let old), .flash(var new)):
+                new.pairs =
+                    old.pairs.elementsEqual(new.pairs, by: { $0.h1 == $1.h1 })
+                    ? new.pairs.keepingProgress(of: old.pairs) : new.pairs
+                quiet.services = .flash(new)
+            case (.safeguarded, .flash), (.flash, .safeguarded): break
+            }
         }
         return quiet != before
     }
@@ -77,46 +87,91 @@ extension CopyRules {
     /// The end of a background copy, however it became known: by a fact, by a look at the storage, or
     /// because hosts had written everything when the copy was asked for.
     private static func completion(_ before: Session, _ after: Session) -> [EventBody] {
-        guard let recovery = after.recovery, isCopied(recovery),
-            before.recovery.map({ $0.backup == recovery.backup && isCopied($0) }) != true
-        else { return [] }
+        guard let copy = after.backgroundCopy, copy.view.tracksRemaining == 0 else { return [] }
+        if let old = before.backgroundCopy, old.identity == copy.identity,
+            old.view.tracksRemaining == 0
+        {
+            return []
+        }
         return [
             .copyProgress(
                 CopyProgress(
-                    rolePair: .h1r1, percent: 100, tracksRemaining: 0, bytesPerSecond: 0,
-                    estimatedCompletion: nil))
+                    rolePair: copy.view.rolePair, percent: 100, tracksRemaining: 0,
+                    bytesPerSecond: 0, estimatedCompletion: nil))
         ]
     }
 
-    private static func isCopied(_ recovery: Recovery) -> Bool {
-        recovery.backgroundCopy && recovery.pairs.allSatisfy { $0.tracksRemaining == 0 }
-    }
-
     private static func pairEvents(_ before: Session, _ after: Session) -> [EventBody] {
-        let copiedBefore = before.recovery?.backgroundCopy ?? false
-        let copied = after.recovery?.backgroundCopy ?? false
         let old = Dictionary(
-            (before.recovery?.pairs ?? []).map {
-                ($0.target, PairView($0, backgroundCopy: copiedBefore))
-            },
-            uniquingKeysWith: { first, _ in first })
+            before.pairViews.map { ($0.copySet, $0) }, uniquingKeysWith: { first, _ in first })
+        let views = after.pairViews
         var events: [EventBody] = []
-        for pair in after.recovery?.pairs ?? [] {
-            let view = PairView(pair, backgroundCopy: copied)
-            guard let earlier = old[pair.target], earlier.pair.state == pair.state,
-                earlier.recoverable == view.recoverable, earlier.copying == view.copying,
-                earlier.pair.lastResult == pair.lastResult
-            else {
+        for view in views {
+            guard let earlier = old[view.copySet], earlier.tells(theSameAs: view) else {
                 events.append(.pairChanged(view))
                 continue
             }
         }
-        let present = Set((after.recovery?.pairs ?? []).map(\.target))
-        for pair in before.recovery?.pairs ?? [] where !present.contains(pair.target) {
-            var withdrawn = pair
-            withdrawn.state = .withdrawn
-            events.append(.pairChanged(PairView(withdrawn, backgroundCopy: false)))
+        let present = Set(views.map(\.copySet))
+        for view in before.pairViews where !present.contains(view.copySet) {
+            let isMember = after.copySets.contains { $0.h1 == view.copySet }
+            events.append(.pairChanged(isMember ? view.withdrawn : view.left))
         }
         return events
+    }
+}
+
+extension PairView {
+    /// Nothing but progress differs: that is told at its own pace.
+    fileprivate func tells(theSameAs other: PairView) -> Bool {
+        pair.source == other.pair.source && pair.target == other.pair.target
+            && pair.state == other.pair.state && recoverable == other.recoverable
+            && copying == other.copying && pair.lastResult == other.pair.lastResult
+            && flash?.number == other.flash?.number && flash?.stage == other.flash?.stage
+            && flash?.terms == other.flash?.terms && flash?.since == other.flash?.since
+            && flash?.isRevertible == other.flash?.isRevertible
+    }
+
+    /// The last that is told of it where its copy set left the session and the relationship stayed.
+    fileprivate var left: PairView {
+        var view = self
+        view.pair.state = .withdrawn
+        view.copying = false
+        view.recoverable = false
+        if flash != nil {
+            view.pair.lastResult = "The copy set was removed from the session."
+        }
+        return view
+    }
+
+    /// The last that is told of it. A target that does not hold every track of its source is worth nothing
+    /// without the relationship.
+    fileprivate var withdrawn: PairView {
+        var view = self
+        view.pair.state = .withdrawn
+        view.copying = false
+        view.recoverable = false
+        if let flash {
+            let isWhole = flash.isRecoverable && pair.tracksRemaining == 0
+            view.recoverable = isWhole
+            if flash.isRecoverable, !isWhole {
+                view.pair.lastResult =
+                    "Withdrawn with \(pair.tracksRemaining) tracks not copied: the target is "
+                    + "inconsistent."
+            }
+        }
+        return view
+    }
+}
+
+extension [FlashPair] {
+    /// The pairs as far along as the others, which are of the same copy sets.
+    fileprivate func keepingProgress(of others: [FlashPair]) -> [FlashPair] {
+        zip(self, others).map { pair, other in
+            var pair = pair
+            pair.pair.tracksRemaining = other.pair.tracksRemaining
+            pair.pair.tracks = other.pair.tracks
+            return pair
+        }
     }
 }

@@ -27,12 +27,16 @@ enum Reasons {
     }
 
     static func notInThisState(_ command: CommandName, _ session: Session) -> Refusal {
-        let states = SafeguardedTable.states(offering: command).map(\.rawValue)
-        let offered = SafeguardedTable.availableCommands(session).map(\.rawValue)
+        let table = CommandTable.of(session.type)
+        let states = table.states(offering: command).map(\.rawValue)
+        let offered = CommandTable.availableCommands(session).map(\.rawValue)
+        let sentence =
+            states.isEmpty
+            ? "\(command.rawValue) is no command of sessions of type \(session.type.rawValue)."
+            : "\(command.rawValue) is offered in \(states.joined(separator: " and ")), and session "
+                + "\(session.name) is \(session.state.rawValue)."
         return Refusal(
-            .notInThisState,
-            "\(command.rawValue) is offered in \(states.joined(separator: " and ")), and session "
-                + "\(session.name) is \(session.state.rawValue).",
+            .notInThisState, sentence,
             subject: session.name.text,
             remedy: "One of: \(offered.joined(separator: ", ")).")
     }
@@ -90,6 +94,47 @@ enum Reasons {
             remedy: known.isEmpty
                 ? "Backup \(session.name) makes one."
                 : "DescribeSession lists them; the newest are \(known.joined(separator: ", ")).")
+    }
+
+    static func noCopySets(_ session: Session) -> Refusal {
+        Refusal(
+            .noCopySets, "Session \(session.name) has no copy sets.", subject: session.name.text,
+            remedy: "AddCopySets \(session.name).")
+    }
+
+    static func targetSmaller(
+        _ target: VolumeID, _ size: Capacity, role: String, than source: VolumeID,
+        _ capacity: Capacity
+    ) -> Refusal {
+        Refusal(
+            .targetSmaller,
+            "\(role) \(target) has \(size), less than H1 \(source) with \(capacity).",
+            subject: "\(role) \(target)",
+            remedy: "ExpandVolumes \(target.local) on \(target.storage) to \(capacity).")
+    }
+
+    static func tooManyTargets(_ source: VolumeID, subject: String) -> Refusal {
+        Refusal(
+            .tooManyTargets,
+            "\(source) has \(CopyRules.mostTargets) targets, as many as a source can.",
+            subject: subject,
+            remedy: "WithdrawRelationships of one of them on \(source.storage), or Terminate its "
+                + "session.")
+    }
+
+    static func cycle(from source: VolumeID, to target: VolumeID, subject: String) -> Refusal {
+        Refusal(
+            .cycle, "\(source) is read through \(target): the target would be read through itself.",
+            subject: subject,
+            remedy:
+                "Wait until the copies between them are complete, or WithdrawRelationships of one "
+                + "of them on \(target.storage).")
+    }
+
+    static func noRelationships(_ session: Session) -> Refusal {
+        Refusal(
+            .noRelationship, "Session \(session.name) has no relationship on the storage.",
+            subject: session.name.text, remedy: "Flash \(session.name).")
     }
 
     static func noRecovery(_ session: Session) -> Refusal {

@@ -16,6 +16,14 @@ public struct Plan: Hashable, Sendable, Codable {
 
     /// True where the storage has something to do, so that the plan must be kept before it is begun.
     public var hasEffects: Bool { steps.contains { $0.effect != nil } }
+
+    /// The Flash that it takes, if it takes one.
+    public var flash: Flash? {
+        for step in steps {
+            if case .flash(.flashed(let flash)) = step.change { return flash }
+        }
+        return nil
+    }
 }
 
 /// One step of a plan.
@@ -79,6 +87,30 @@ public enum Change: Hashable, Sendable, Codable {
     case rolledOff(volume: VolumeID, tags: [PointTag])
     /// Something that points of a volume need is damaged.
     case damaged(volume: VolumeID, tags: [PointTag], place: String)
+    /// What only FlashCopy sessions know.
+    case flash(FlashChange)
+}
+
+/// A change of a FlashCopy session's services.
+public enum FlashChange: Hashable, Sendable, Codable {
+    /// All pairs were flashed at one instant.
+    case flashed(Flash)
+    /// The storage was asked, and this is what it has of the pairs that were known and of others.
+    case discovered([FlashPair], unseen: [VolumeID])
+    /// Reverse restores were begun at one instant.
+    case reversed(number: UInt64, [ReversedPair])
+    /// The storage was asked, and this is what it has of the pairs that were known.
+    case observed([FlashPair], unseen: [VolumeID])
+    /// Targets hold more of their tracks.
+    case progressed([PairProgress])
+    /// What revertible refreshes have brought stays.
+    case committed
+    /// Revertible refreshes were taken back.
+    case reverted
+    /// The pairs of these H1 volumes have no relationship any more.
+    case withdrawn([VolumeID])
+    /// The session ends by itself once every track is copied.
+    case endsWhenCopied
 }
 
 /// What a plan's command returns, apart from what only its end can tell.
@@ -105,6 +137,22 @@ public enum PlannedResult: Hashable, Sendable, Codable {
     case volumes([LocalVolumeID])
     /// A storage system is described (asked for anew at the end).
     case storage
+    /// A Flash was taken: what its step says.
+    case flashed
+    /// Relationships were found.
+    case discovered(found: Int, missing: [VolumeID], spread: Int64?)
+    /// Reverse restores were begun.
+    case reversed(pairs: Int, fast: Bool)
+    /// The relationships of the session's pairs (asked for anew at the end).
+    case queried
+    /// Refreshes were committed or reverted.
+    case settled(pairs: Int)
+    /// Relationships will be withdrawn once their tracks are copied.
+    case withdrawnWhenCopied(pairs: Int, tracksRemaining: UInt64)
+    /// Relationships were established or withdrawn.
+    case relationships([LocalPair])
+    /// The relationships of a storage system (asked for anew at the end).
+    case relationshipList
     /// Nothing to say.
     case none
 }

@@ -4,6 +4,9 @@ import CopyModel
 
 extension CopyRules {
     static func decideRefresh(_ session: Session, _ facts: Facts, _ ladder: Ladder) -> Decision {
+        if case .flash(let services) = session.services {
+            return decideRefresh(session, services, facts, ladder)
+        }
         let observed = observe(session, facts)
         var repaired = session
         repaired.safeguarded?.backups = observed.backups
@@ -17,6 +20,9 @@ extension CopyRules {
 
     /// The steps that bring the session to what the storage says; empty where they agree.
     public static func repairs(of session: Session, facts: Facts) -> [Step] {
+        if case .flash(let services) = session.services {
+            return repairs(of: session, services, facts)
+        }
         let observed = observe(session, facts)
         var steps: [Step] = []
         if observed.backups != session.backups || observed.recovery != session.recovery
@@ -127,13 +133,7 @@ extension CopyRules {
     }
 
     private static func differences(from old: Session, to new: Session) -> [String] {
-        var changes: [String] = []
-        for volume in new.unseen where !old.unseen.contains(volume) {
-            changes.append("\(volume) is not there: its storage system does not know it.")
-        }
-        for volume in old.unseen where !new.unseen.contains(volume) {
-            changes.append("\(volume) is there again.")
-        }
+        var changes = unseenDifferences(from: old.unseen, to: new.unseen)
         let known = Dictionary(old.backups.map { ($0.id, $0) }, uniquingKeysWith: { a, _ in a })
         for backup in new.backups {
             guard let before = known[backup.id] else {

@@ -8,7 +8,7 @@ extension SafeguardedServices {
 
     mutating func apply(_ change: Change) {
         switch change {
-        case .nothing, .created, .modified, .deleted, .copySetsAdded, .terminating: break
+        case .nothing, .created, .modified, .deleted, .copySetsAdded, .terminating, .flash: break
         case .copySetsRemoved(let removed): leave(Set(removed))
         case .backupTaken(let id, let tag, let time, let sources):
             guard backup(id) == nil else { break }

@@ -19,10 +19,13 @@ extension Change {
         case .deleted: "The session would be deleted."
         case .copySetsAdded(let sets): "\(sets.count) copy sets would be added."
         case .copySetsRemoved(let sets): "\(sets.count) copy sets would be removed."
-        case .observed: "The session would be brought to what the storage has."
+        case .observed, .flash(.observed), .flash(.discovered):
+            "The session would be brought to what the storage has."
+        case .flash(.endsWhenCopied): "The session would end once every track is copied."
         case .backupTaken, .backupVerified, .backupsExpired, .recovered, .backgroundCopyStarted,
             .recoveryWithdrawn, .terminated, .nothing, .terminating, .progressed, .copyFailed,
-            .rolledOff, .damaged:
+            .rolledOff, .damaged, .flash(.flashed), .flash(.reversed), .flash(.progressed),
+            .flash(.committed), .flash(.reverted), .flash(.withdrawn):
             nil
         }
     }

@@ -34,9 +34,15 @@ extension CopyRules {
         case .expandVolumes(let asked): return expand(asked, system, volumes, ladder)
         case .setSafeguardedCapacity(let asked): return safeguard(asked, system, volumes, ladder)
         case .describeStorage: return ladder.decide(Plan(steps: [], result: .storage))
+        case .establishRelationships(let asked):
+            return establish(asked, system, volumes, facts, ladder)
+        case .withdrawRelationships(let asked): return withdraw(asked, system, volumes, ladder)
+        case .listRelationships:
+            return ladder.decide(Plan(steps: [], result: .relationshipList))
         case .createSession, .modifySession, .deleteSession, .addCopySets, .removeCopySets,
             .describeSession, .refreshStates, .terminate, .backup, .recover,
-            .initiateBackgroundCopy, .expireBackup, .terminateH1R1:
+            .initiateBackgroundCopy, .expireBackup, .terminateH1R1, .flash, .discover,
+            .reverseRestore, .queryRelationships, .commit, .revert:
             preconditionFailure("\(envelope.command.name) is not for a storage system")
         }
     }
@@ -149,13 +155,13 @@ extension CopyRules {
             one(.setSafeguardedCapacity(system, asked), .volumes(asked.map(\.id)), undo: nil))
     }
 
-    private static func unknown(_ name: VolumeID) -> Refusal {
+    static func unknown(_ name: VolumeID) -> Refusal {
         Refusal(
             .unknownVolume, "Storage system \(name.storage) has no volume \(name.local).",
             subject: name.description, remedy: "DescribeStorage \(name.storage) lists them.")
     }
 
-    private static func one(_ effect: Effect, _ result: PlannedResult, undo: Effect?) -> Plan {
+    static func one(_ effect: Effect, _ result: PlannedResult, undo: Effect?) -> Plan {
         Plan(steps: [Step(effect: effect, change: .nothing, undo: undo)], result: result)
     }
 }

@@ -7,12 +7,17 @@ import SessionStore
 /// How a session is kept: parts, so that a commit writes only what changed.
 ///
 /// `summary` is small and changes often; `copySets` and each `backup/<id>` can be large and hardly ever
-/// change; `recovery` changes with progress.
+/// change; `recovery` changes with progress. The pairs of a FlashCopy session change with progress too, and
+/// can be many: they are kept by logical subsystem of H1, `pairs/box1:01`.
 enum Archive {
     private static let summaryKey = "summary"
     private static let copySetsKey = "copySets"
     private static let recoveryKey = "recovery"
+    private static let pairsKey = "pairs/"
     private static func key(_ backup: BackupID) -> String { "backup/\(backup)" }
+    private static func key(_ pair: FlashPair) -> String {
+        "\(pairsKey)\(pair.h1.storage):\(pair.h1.local.text.prefix(2))"
+    }
 
     /// The changes of parts that turn the stored `old` into `new`.
     static func difference(from old: Session?, to new: Session?, in unit: inout UnitOfWork) throws {
@@ -30,7 +35,21 @@ enum Archive {
         switch new.services {
         case .safeguarded(let services):
             try difference(from: old?.safeguarded, to: services, in: &unit)
+        case .flash(let services):
+            try difference(from: old?.flash, to: services, in: &unit)
         }
+    }
+
+    private static func difference(
+        from old: FlashServices?, to new: FlashServices, in unit: inout UnitOfWork
+    ) throws {
+        guard old?.pairs != new.pairs else { return }
+        let before = Dictionary(grouping: old?.pairs ?? [], by: key)
+        let after = Dictionary(grouping: new.pairs, by: key)
+        for (key, pairs) in after.sorted(by: { $0.key < $1.key }) where before[key] != pairs {
+            unit.putParts.append(SessionPart(key: key, bytes: try encode(pairs)))
+        }
+        unit.deleteParts += before.keys.filter { after[$0] == nil }.sorted()
     }
 
     private static func difference(
@@ -53,8 +72,14 @@ enum Archive {
     }
 
     private static func keys(of session: Session) -> [String] {
-        [summaryKey, copySetsKey] + (session.recovery == nil ? [] : [recoveryKey])
-            + session.backups.map { key($0.id) }
+        let own: [String] =
+            switch session.services {
+            case .safeguarded(let services):
+                (services.recovery == nil ? [] : [recoveryKey])
+                    + services.backups.map { key($0.id) }
+            case .flash(let services): Set(services.pairs.map(key)).sorted()
+            }
+        return [summaryKey, copySetsKey] + own
     }
 
     /// Reads a session back; nil where nothing is stored.
@@ -73,6 +98,12 @@ enum Archive {
         case .safeguarded(var services):
             try read(parts, into: &services)
             session.services = .safeguarded(services)
+        case .flash(var services):
+            for part in parts where part.key.hasPrefix(pairsKey) {
+                services.pairs += try decode([FlashPair].self, part.bytes)
+            }
+            services.pairs.sort { $0.h1 < $1.h1 }
+            session.services = .flash(services)
         }
         return session
     }

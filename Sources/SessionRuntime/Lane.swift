@@ -136,7 +136,7 @@ actor Lane {
             if case .session(_, let parts)? = outcome.result, let next {
                 outcome.result = .session(next, parts: parts)
             }
-            let offered = next.map(SafeguardedTable.availableCommands) ?? []
+            let offered = next.map(CommandTable.availableCommands) ?? []
             let bytes = OutcomeWriter.bytes(outcome, availableCommands: offered)
             append(.command(outcome), bytes, telling.cause, to: &unit)
             appendReply(bytes, telling.cause, to: &unit)

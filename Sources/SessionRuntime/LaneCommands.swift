@@ -129,25 +129,36 @@ extension Lane {
         return CopyRules.decide(envelope, session: session, facts: facts)
     }
 
-    /// Brings the progress of a recovery up to date before it is described: without a background copy
-    /// nobody reports it. The end of a copy is a fact of its own and is left to that.
+    /// Brings the progress of relationships up to date before they are described: without a background
+    /// copy nobody reports it. The end of a copy is a fact of its own and is left to that.
     private func look(at report: StorageReport) {
-        for pair in session?.recovery?.pairs ?? [] {
+        var news: [PairProgress] = []
+        for view in session?.pairViews ?? [] {
+            let pair = view.pair
             guard let inbound = report.volumes[pair.target]?.inbound, inbound.tracksRemaining > 0,
-                pair.tracksRemaining > 0, !pair.isStopped,
+                inbound.source == pair.source, pair.tracksRemaining > 0, !pair.isStopped,
                 session?.presents(inbound.presents, on: pair.target) == true
             else { continue }
-            let change = Change.progressed(
-                target: pair.target, tracksRemaining: inbound.tracksRemaining,
-                tracks: inbound.tracks)
-            session = CopyRules.apply(change, to: session, named: name)
+            news.append(
+                PairProgress(
+                    target: pair.target, tracksRemaining: inbound.tracksRemaining,
+                    tracks: inbound.tracks))
         }
+        session = progressed(session, news)
     }
 
     func facts(for command: Command) async throws(StorageFailure) -> Facts {
         let needed = CopyRules.volumesNeeded(command, session: session)
         var facts = Facts(now: services.clock.now())
         if !needed.isEmpty { facts.storage = try await services.storage.report(on: needed) }
+        while true {
+            let missing = CopyRules.volumesMissing(command, from: facts.storage)
+            if missing.isEmpty { break }
+            let more = try await services.storage.report(on: missing)
+            facts.storage.volumes.merge(more.volumes) { known, _ in known }
+            // What a volume is read through is there, or the storage tells two tales.
+            if more.volumes.isEmpty { break }
+        }
         facts.now = services.clock.now()
         if command.name == .refreshStates { facts.liveSessions = services.registry.liveSessions }
         return facts

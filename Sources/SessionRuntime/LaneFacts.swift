@@ -8,14 +8,17 @@ extension Lane {
     func take(_ facts: [StorageFact]) async {
         var next = session
         var more: [EventBody] = []
+        var news: [PairProgress] = []
         for fact in facts {
             switch fact {
             case .copyProgress(let target, let presented, let remaining, let tracks):
                 guard next?.presents(presented, on: target) == true else { continue }
-                next = apply(
-                    .progressed(target: target, tracksRemaining: remaining, tracks: tracks), next)
+                news.append(
+                    PairProgress(target: target, tracksRemaining: remaining, tracks: tracks))
             case .copyFailed(let target, let presented, let reason):
                 guard next?.presents(presented, on: target) == true else { continue }
+                next = progressed(next, news)
+                news = []
                 next = apply(.copyFailed(target: target, reason: reason), next)
             case .pointsRolledOff(let volume, let tags):
                 next = apply(.rolledOff(volume: volume, tags: tags), next)
@@ -30,8 +33,9 @@ extension Lane {
                     metadata: ["storage": "\(system)", "place": "\(place)", "errno": "\(errno)"])
             }
         }
-        if let recovery = next?.recovery, recovery != session?.recovery,
-            let report = progress.report(recovery, now: services.clock.now())
+        next = progressed(next, news)
+        if let copy = next?.backgroundCopy, copy != session?.backgroundCopy,
+            let report = progress.report(copy, now: services.clock.now())
         {
             more.append(.copyProgress(report))
         }
@@ -40,6 +44,18 @@ extension Lane {
         } else {
             guard await commit(next, Telling(more: more)) else { return }
             await payOwed(cause: nil)
+        }
+    }
+
+    /// Applies progress: that of the many pairs of a FlashCopy session at once.
+    func progressed(_ session: Session?, _ news: [PairProgress]) -> Session? {
+        guard !news.isEmpty else { return session }
+        guard session?.flash == nil else { return apply(.flash(.progressed(news)), session) }
+        return news.reduce(session) { next, pair in
+            apply(
+                .progressed(
+                    target: pair.target, tracksRemaining: pair.tracksRemaining, tracks: pair.tracks),
+                next)
         }
     }
 
@@ -87,18 +103,18 @@ extension Lane {
 /// The pace of `copy.progress`: at most one a second a role pair. The one at 100 is not its business:
 /// it follows from the change (`CopyRules.events`).
 struct ProgressMeter {
-    private var last: (time: Timestamp, remaining: UInt64, backup: BackupID)?
+    private var last: (time: Timestamp, remaining: UInt64, identity: UInt64)?
 
-    /// What to tell of a recovery's progress now; nil where it is too soon, or over.
-    mutating func report(_ recovery: Recovery, now: Timestamp) -> CopyProgress? {
-        let view = RolePairView(recovery: recovery)
-        guard recovery.backgroundCopy, view.tracksRemaining > 0 else { return nil }
+    /// What to tell of a copy's progress now; nil where it is too soon, or over.
+    mutating func report(_ copy: BackgroundCopy, now: Timestamp) -> CopyProgress? {
+        let view = copy.view
+        guard view.tracksRemaining > 0 else { return nil }
         let before = last.flatMap {
-            $0.backup == recovery.backup && $0.remaining >= view.tracksRemaining ? $0 : nil
+            $0.identity == copy.identity && $0.remaining >= view.tracksRemaining ? $0 : nil
         }
         let elapsed = before.map { now.milliseconds - $0.time.milliseconds } ?? 1000
         guard elapsed >= 1000 else { return nil }
-        last = (now, view.tracksRemaining, recovery.backup)
+        last = (now, view.tracksRemaining, copy.identity)
         var rate: UInt64 = 0
         if let before {
             let bytes = (before.remaining - view.tracksRemaining) * Capacity.track
@@ -107,7 +123,7 @@ struct ProgressMeter {
         let left = view.tracksRemaining * Capacity.track
         let completion = rate > 0 ? now.adding(milliseconds: Int64(left * 1000 / rate)) : nil
         return CopyProgress(
-            rolePair: .h1r1, percent: view.percent, tracksRemaining: view.tracksRemaining,
+            rolePair: view.rolePair, percent: view.percent, tracksRemaining: view.tracksRemaining,
             bytesPerSecond: rate, estimatedCompletion: completion)
     }
 }

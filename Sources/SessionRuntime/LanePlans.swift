@@ -91,7 +91,7 @@ extension Lane {
     private func complete(_ intent: Intent, _ next: Session?) async -> Bool {
         let result: CommandResult
         do {
-            result = try await self.result(of: intent.plan.result, next)
+            result = try await self.result(of: intent.plan, next)
         } catch {
             return await fail(intent, error, next)
         }
@@ -104,9 +104,9 @@ extension Lane {
     }
 
     private func result(
-        of planned: PlannedResult, _ session: Session?
+        of plan: Plan, _ session: Session?
     ) async throws(StorageFailure) -> CommandResult {
-        switch planned {
+        switch plan.result {
         case .session(let parts): return session.map { .session($0, parts: parts) } ?? .none
         case .copySetsAdded(let sets): return .copySetsAdded(sets)
         case .copySetsRemoved(let sets): return .copySetsRemoved(sets)
@@ -119,17 +119,31 @@ extension Lane {
         case .refreshed(let changes): return .refreshed(changes: changes)
         case .volumes(let ids): return .volumes(ids)
         case .storage: return .storage(name, try await services.storage.inventory(of: name) ?? [])
+        case .flashed: return plan.flash.map { .flashed($0) } ?? .none
+        case .discovered(let found, let missing, let spread):
+            return .discovered(found: found, missing: missing, spread: spread)
+        case .reversed(let pairs, let fast): return .reversed(pairs: pairs, fast: fast)
+        case .queried:
+            let facts = try await facts(for: .queryRelationships)
+            return .queried(session.map { CopyRules.relationships(of: $0, facts: facts) } ?? [])
+        case .settled(let pairs): return .settled(pairs: pairs)
+        case .withdrawnWhenCopied(let pairs, let remaining):
+            return .withdrawnWhenCopied(pairs: pairs, tracksRemaining: remaining)
+        case .relationships(let pairs): return .relationships(pairs)
+        case .relationshipList:
+            return .relationshipList(
+                name, try await services.storage.inventory(of: name) ?? [])
         case .none: return .none
         }
     }
 
-    /// Rolls a kept plan forward. A backup whose instant was never taken is not taken now under an old
-    /// time: the plan is dropped, and its command, which was not acknowledged, comes again.
+    /// Rolls a kept plan forward. A backup or a Flash whose instant was never taken is not taken now
+    /// under an old time: the plan is dropped, and its command, which was not acknowledged, comes again.
     func resume(_ record: IntentRecord) async {
         do {
             let intent = try Archive.decode(Intent.self, record.bytes)
-            if try await isBackupNeverTaken(intent) {
-                if let undo = intent.plan.steps[0].undo { await tryUndo(undo) }
+            if try await isInstantNeverTaken(intent) {
+                if let undo = intent.plan.steps[intent.next].undo { await tryUndo(undo) }
                 _ = await commit(session, Telling(intent: .clear))
             } else {
                 _ = await perform(intent)
@@ -141,13 +155,27 @@ extension Lane {
         }
     }
 
-    private func isBackupNeverTaken(_ intent: Intent) async throws(StorageFailure) -> Bool {
-        guard intent.next == 0,
-            case .takePoints(let tag, let sources)? = intent.plan.steps.first?.effect
-        else { return false }
-        let report = try await services.storage.report(on: sources)
-        return !sources.allSatisfy { source in
-            report.volumes[source]?.points.contains { $0.tag == tag } ?? false
+    private func isInstantNeverTaken(_ intent: Intent) async throws(StorageFailure) -> Bool {
+        guard intent.next < intent.plan.steps.count else { return false }
+        switch intent.plan.steps[intent.next].effect {
+        case .takePoints(let tag, let sources):
+            let report = try await services.storage.report(on: sources)
+            return !sources.allSatisfy { source in
+                report.volumes[source]?.points.contains { $0.tag == tag } ?? false
+            }
+        case .changeRelationships(let instant):
+            guard intent.plan.flash?.number == instant.number else { return false }
+            let targets = instant.changes.map(\.targetAfterwards)
+            let report = try await services.storage.report(on: targets)
+            return !targets.contains { target in
+                let volume = report.volumes[target]
+                return volume?.inbound?.attributes.number == instant.number
+                    || volume?.completed == instant.number
+            }
+        case .verifyPoints, .dropPoints, .establish, .startBackgroundCopy, .withdraw,
+            .withdrawRelationships, .commitRelationships, .revertRelationships, .createVolumes,
+            .deleteVolumes, .expandVolumes, .setSafeguardedCapacity, nil:
+            return false
         }
     }
 
@@ -160,13 +188,23 @@ extension Lane {
             for step in steps {
                 if let failure = await attempt(step) {
                     services.log.error(
-                        "backups that are due could not be expired",
+                        "what the session owes could not be done",
                         metadata: ["session": "\(name)", "error": "\(failure.message)"])
                     return
                 }
                 let next = CopyRules.apply(step.change, to: session, named: name)
                 guard next != session, await commit(next, Telling(cause: cause)) else { return }
             }
+        }
+    }
+}
+
+extension RelationshipChange {
+    /// Who presents something once it is done.
+    fileprivate var targetAfterwards: VolumeID {
+        switch self {
+        case .establish(let pair, _), .refresh(let pair, _, _): pair.target
+        case .reverse(let pair, _): pair.source
         }
     }
 }

@@ -7,6 +7,7 @@ private struct Consumer {
     var backups: [BackupID: Bool] = [:]
     var pairs: Set<VolumeID> = []
     var summary: SessionSummary?
+    var copySets: Set<VolumeID> = []
 
     mutating func hear(_ event: EventBody) {
         switch event {
@@ -17,6 +18,11 @@ private struct Consumer {
         case .sessionCreated(let summary), .sessionChanged(let summary): self.summary = summary
         case .sessionDeleted: self = Consumer()
         case .pairChanged(let view):
+            if view.recoverable, view.pair.state != .withdrawn {
+                copySets.insert(view.copySet)
+            } else {
+                copySets.remove(view.copySet)
+            }
             if view.recoverable {
                 pairs.insert(view.pair.target)
             } else {
@@ -71,6 +77,67 @@ struct EventProperties {
             return .observed(backups: mended, recovery: session.recovery, unseen: [])
         default: return random.below(8) == 0 ? .terminated : .nothing
         }
+    }
+
+    private func command(_ world: FlashWorld, _ random: inout Xorshift) -> Command {
+        switch random.below(12) {
+        case 0, 1: .flash
+        case 2: .reverseRestore(fast: random.below(2) == 0, allowCascade: true)
+        case 3: .terminate(whenCopied: random.below(2) == 0)
+        case 4: .initiateBackgroundCopy
+        case 5: .discover
+        case 6: random.below(2) == 0 ? .commit : .revert
+        case 7:
+            .removeCopySets(
+                world.session.copySets.prefix(1).map(\.h1), keepOnStorage: random.below(2) == 0)
+        case 8: .addCopySets([CopySet(h1: World.volume("0100"), t1: World.volume("0300"))])
+        case 9:
+            .modifySession(
+                description: nil,
+                options: {
+                    var changes = OptionChanges()
+                    changes.incremental = true
+                    changes.revertible = random.below(2) == 0
+                    changes.noCopy = random.below(3) == 0
+                    return changes
+                }())
+        default: .refreshStates
+        }
+    }
+
+    @Test("the same of a FlashCopy session, whatever is asked of it and happens on the storage")
+    func flashConsumerKnows() {
+        var taken = 0
+        for seed in UInt64(1)...300 {
+            var random = Xorshift(seed: seed)
+            var world = FlashWorld(["0100": "0300", "0101": "0301"])
+            var consumer = Consumer()
+            CopyRules.events(from: nil, to: world.session).forEach { consumer.hear($0) }
+            for _ in 0..<60 {
+                var events: [EventBody]
+                switch random.below(5) {
+                case 0:
+                    let volume = ["0100", "0300", "0301"][random.below(3)]
+                    events = world.copy(to: volume, remaining: UInt64(random.below(4)))
+                case 1 where random.below(4) == 0:
+                    world.end(World.volume("0300"))
+                    events = []
+                default: events = world.run(command(world, &random))
+                }
+                events += world.payOwed()
+                events.forEach { consumer.hear($0) }
+                taken += events.isEmpty ? 0 : 1
+                let session = world.session
+                #expect(consumer.summary?.recoverable == session.isRecoverable, "seed \(seed)")
+                #expect(consumer.summary?.copying == session.isCopying, "seed \(seed)")
+                #expect(consumer.summary?.status == session.status, "seed \(seed)")
+                #expect(consumer.summary?.state == session.state, "seed \(seed)")
+                let usable = (session.flash?.pairs ?? []).filter(\.isRecoverable).map(\.h1)
+                #expect(consumer.copySets == Set(usable), "seed \(seed)")
+            }
+        }
+        print("flash event property: 300 seeds (1...300), \(taken) changes told")
+        #expect(taken > 3000)
     }
 
     @Test("a consumer that hears only events knows what can be recovered, after every change")

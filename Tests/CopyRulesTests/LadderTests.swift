@@ -33,7 +33,8 @@ struct LadderTests {
         "what the state does not offer is refused with not-in-this-state",
         arguments: [
             Command.recover(BackupID(seconds: 1), backgroundCopy: false), .initiateBackgroundCopy,
-            .expireBackup(BackupID(seconds: 1)), .terminateH1R1, .terminate,
+            .expireBackup(BackupID(seconds: 1)), .terminateH1R1, .terminate(whenCopied: false),
+            .flash, .queryRelationships,
         ])
     func definedOffers(command: Command) {
         #expect(World.decide(command, one).codes == [.notInThisState])
@@ -161,9 +162,12 @@ struct LadderTests {
             (.deleteSession, World.session(sets: [World.set("0100", nil)], backups: [5])),
             (.addCopySets([World.set("0999", "0998")]), one),
             (.removeCopySets([World.volume("0777")], keepOnStorage: false), one),
-            (.describeSession(parts: []), nil), (.refreshStates, nil), (.terminate, nil),
+            (.describeSession(parts: []), nil), (.refreshStates, nil),
+            (.terminate(whenCopied: false), nil),
             (.backup, World.session()), (.recover(gone, backgroundCopy: true), one),
             (.initiateBackgroundCopy, one), (.expireBackup(gone), one), (.terminateH1R1, one),
+            (.flash, one), (.discover, one), (.queryRelationships, one), (.commit, one),
+            (.reverseRestore(fast: false, allowCascade: false), one), (.revert, one),
         ]
         #expect(
             Set(refused.map(\.0.name)) == Set(CommandName.allCases.filter { !$0.isForStorage }))

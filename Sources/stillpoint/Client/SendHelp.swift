@@ -14,6 +14,10 @@ enum SendHelp {
           stillpoint send Recover payroll -p backupId=1795226400 \\
               -p backgroundCopy=true --wait
           stillpoint send ExpireBackup payroll -p backupId=1795226400 --dry-run
+          stillpoint send CreateSession nightly -p type=FlashCopy \\
+              -p options.incremental=true
+          stillpoint send AddCopySets nightly -p copySets=box1:0100=T1=box1:0300
+          stillpoint send Flash nightly --wait
           stillpoint send --file backup.json --output json
 
         PARAMETERS
@@ -25,11 +29,14 @@ enum SendHelp {
           AddCopySets             copySets=box1:0100=box1:0200,box1:0101=box1:0201
                                   copySets=box1:0100-010f=box1:0200-020f
                                   copySets='[{"H1":"box1:0100","R1":"box1:0200"}]'
+                                  copySets=box1:0100=T1=box1:0300  (FlashCopy)
           RemoveCopySets          copySets=box1:0100,box1:0101
           CreateVolumes           volumes=0100-010f=10GiBx4
           ExpandVolumes           volumes=0100=20GiB
           SetSafeguardedCapacity  volumes=0100=x16
           DeleteVolumes           volumes=0100,0101
+          EstablishRelationships  relationships=0100=0300,0101-010f=0301-030f
+          WithdrawRelationships   relationships=0100=0300
           DescribeSession         parts=summary,backups
 
         COMMANDS
@@ -37,8 +44,12 @@ enum SendHelp {
                             RemoveCopySets, DescribeSession, RefreshStates, Terminate
           Safeguarded Copy  Backup, Recover, InitiateBackgroundCopy, ExpireBackup,
                             TerminateH1R1
+          FlashCopy         Flash, InitiateBackgroundCopy, Discover, ReverseRestore,
+                            QueryRelationships, Commit, Revert
           Storage systems   CreateVolumes, DeleteVolumes, ExpandVolumes,
-                            SetSafeguardedCapacity, DescribeStorage
+                            SetSafeguardedCapacity, DescribeStorage,
+                            EstablishRelationships, WithdrawRelationships,
+                            ListRelationships
 
         FILES
           --file names a JSON object with the whole command, or with some members
