@@ -73,7 +73,9 @@ let commandSamples: [CommandSample] = {
         CommandSample("{}", .describeSession(parts: Set(DocumentPart.allCases))),
         CommandSample(
             #"{"parts":["backups","summary"]}"#, .describeSession(parts: [.summary, .backups])),
-        CommandSample("{}", .refreshStates), CommandSample("{}", .terminate),
+        CommandSample("{}", .refreshStates),
+        CommandSample("{}", .terminate(whenCopied: false)),
+        CommandSample(#"{"whenCopied":true}"#, .terminate(whenCopied: true)),
         CommandSample("{}", .backup),
         CommandSample(
             #"{"backupId":"1795226400"}"#,
@@ -106,5 +108,62 @@ let commandSamples: [CommandSample] = {
             #"{"volumes":[{"id":"0100","multiplier":0}]}"#,
             .setSafeguardedCapacity([SafeguardedMultiplier(id: local("0100"), multiplier: 0)])),
         CommandSample("{}", .describeStorage),
+    ] + flashSamples
+}()
+
+/// The commands of FlashCopy sessions, and those of relationships.
+private let flashSamples: [CommandSample] = {
+    var changes = OptionChanges()
+    changes.incremental = true
+    changes.persistent = false
+    changes.noCopy = true
+    changes.inhibitTargetWrites = true
+    changes.revertible = true
+    changes.copyRateMiBps = 1_000_000
+    changes.incrementalScope = .pair
+    let all =
+        #"""
+        {"copyRateMiBps":1000000,"incremental":true,"incrementalScope":"pair",
+        "inhibitTargetWrites":true,"noCopy":true,"persistent":false,"revertible":true}
+        """#
+    var terms = RelationshipTerms()
+    terms.backgroundCopy = false
+    terms.incremental = true
+    terms.persistent = true
+    terms.inhibitTargetWrites = true
+    terms.copyRateMiBps = 200
+    let pair = LocalPair(source: local("0100"), target: local("02ff"))
+    return [
+        CommandSample(
+            #"{"type":"FlashCopy","options":\#(all)}"#,
+            .createSession(type: .flashCopy, description: "", options: changes)),
+        CommandSample(
+            #"{"copySets":[{"H1":"box1:0100","T1":"box1:0200"}]}"#,
+            .addCopySets([CopySet(h1: volume("box1:0100"), t1: volume("box1:0200"))])),
+        CommandSample("{}", .flash), CommandSample("{}", .discover),
+        CommandSample("{}", .reverseRestore(fast: false, allowCascade: false)),
+        CommandSample(
+            #"{"fast":true,"allowCascade":false}"#,
+            .reverseRestore(fast: true, allowCascade: false)),
+        CommandSample(
+            #"{"allowCascade":true}"#, .reverseRestore(fast: false, allowCascade: true)),
+        CommandSample("{}", .queryRelationships), CommandSample("{}", .commit),
+        CommandSample("{}", .revert),
+        CommandSample(
+            #"""
+            {"relationships":[{"source":"0100","target":"02FF","backgroundCopy":false,
+            "persistent":true,"incremental":true,"inhibitTargetWrites":true,
+            "copyRateMiBps":200},{"target":"0300","source":"0100"}]}
+            """#,
+            .establishRelationships([
+                RelationshipSpecification(pair: pair, terms: terms),
+                RelationshipSpecification(
+                    pair: LocalPair(source: local("0100"), target: local("0300")),
+                    terms: RelationshipTerms()),
+            ])),
+        CommandSample(
+            #"{"relationships":[{"source":"0100","target":"02ff"}]}"#,
+            .withdrawRelationships([pair])),
+        CommandSample("{}", .listRelationships),
     ]
 }()

@@ -38,6 +38,18 @@ struct Malady: Sendable, CustomTestStringConvertible {
         return Malady(name, body, "/parameters/volumes" + pointer)
     }
 
+    /// A command to storage system `box1` with these relationships.
+    static func relationships(
+        _ name: String, _ command: String, _ relationships: String, _ pointer: String
+    ) -> Malady {
+        let body =
+            #"""
+            {"id":"a","command":"\#(command)","storage":"box1",
+            "parameters":{"relationships":\#(relationships)}}
+            """#
+        return Malady(name, body, "/parameters/relationships" + pointer)
+    }
+
     var testDescription: String { name }
 }
 
@@ -54,10 +66,10 @@ let envelopeMaladies: [Malady] = [
     Malady(
         "command with a space", "{\(head),\"command\":\"Backup \"}", "/command", .unknownCommand),
     Malady(
-        "command of later versions", "{\(head),\"command\":\"Flash\"}", "/command",
+        "command of later versions", "{\(head),\"command\":\"Suspend\"}", "/command",
         .unknownCommand),
-    Malady("Discover", "{\(head),\"command\":\"Discover\"}", "/command", .unknownCommand),
-    Malady("Revert", "{\(head),\"command\":\"Revert\"}", "/command", .unknownCommand),
+    Malady("Recovering", "{\(head),\"command\":\"Recovering\"}", "/command", .unknownCommand),
+    Malady("HyperSwap", "{\(head),\"command\":\"HyperSwap\"}", "/command", .unknownCommand),
     Malady("unknown member", "{\(head),\"command\":\"Backup\",\"priority\":1}", "/priority"),
     Malady("member in other case", "{\(head),\"command\":\"Backup\",\"dryrun\":true}", "/dryrun"),
     Malady("member with a slash", "{\(head),\"command\":\"Backup\",\"a/b~\":1}", "/a~1b~0"),
@@ -187,10 +199,14 @@ let parameterMaladies: [Malady] = sessionMaladies + optionMaladies + volumeMalad
 
 private let sessionMaladies: [Malady] = [
     .session("a parameter for none", "Backup", #"{"backupId":"1"}"#, "/backupId"),
+    .session(
+        "a flag of Terminate as text", "Terminate", #"{"whenCopied":"yes"}"#, "/whenCopied"),
+    .session("a flag of ReverseRestore null", "ReverseRestore", #"{"fast":null}"#, "/fast"),
+    .session("a parameter for Flash", "Flash", #"{"number":"1"}"#, "/number"),
     .session("a parameter for Terminate", "Terminate", #"{"force":true}"#, "/force"),
     .session("type missing", "CreateSession", "{}", "/type"),
     .session("type is null", "CreateSession", #"{"type":null}"#, "/type"),
-    .session("type of later versions", "CreateSession", #"{"type":"FlashCopy"}"#, "/type"),
+    .session("type of later versions", "CreateSession", #"{"type":"MetroMirror"}"#, "/type"),
     .session("type CopyPool", "CreateSession", #"{"type":"CopyPool"}"#, "/type"),
     .session("type unknown", "CreateSession", #"{"type":"safeguardedcopy"}"#, "/type"),
     .session(
@@ -223,8 +239,11 @@ private let sessionMaladies: [Malady] = [
         "role B1", "AddCopySets", #"{"copySets":[{"H1":"b:0100","B1":"b:0200"}]}"#, "/copySets/0/B1"
     ),
     .session(
-        "role T1", "AddCopySets", #"{"copySets":[{"H1":"b:0100","T1":"b:0200"}]}"#, "/copySets/0/T1"
+        "role T2", "AddCopySets", #"{"copySets":[{"H1":"b:0100","T2":"b:0200"}]}"#, "/copySets/0/T2"
     ),
+    .session(
+        "T1 without storage", "AddCopySets", #"{"copySets":[{"H1":"b:0100","T1":"0200"}]}"#,
+        "/copySets/0/T1"),
     .session(
         "same H1 twice", "AddCopySets", #"{"copySets":[{"H1":"b:01aa"},{"H1":"b:01AA"}]}"#,
         "/copySets/1/H1"),
@@ -266,9 +285,18 @@ private let optionMaladies: [Malady] = [
         "option unknown", "ModifySession", #"{"options":{"colour":"red"}}"#, "/options/colour",
         .unknownOption),
     .session(
-        "option of FlashCopy", "CreateSession",
-        #"{"type":"SafeguardedCopy","options":{"noCopy":true}}"#,
-        "/options/noCopy", .unknownOption),
+        "scope unknown", "ModifySession", #"{"options":{"incrementalScope":"volume"}}"#,
+        "/options/incrementalScope", .optionOutOfRange),
+    .session(
+        "scope a flag", "ModifySession", #"{"options":{"incrementalScope":true}}"#,
+        "/options/incrementalScope"),
+    .session(
+        "rate beyond the largest", "CreateSession",
+        #"{"type":"FlashCopy","options":{"copyRateMiBps":1000001}}"#,
+        "/options/copyRateMiBps", .optionOutOfRange),
+    .session(
+        "incremental a text", "ModifySession", #"{"options":{"incremental":"yes"}}"#,
+        "/options/incremental"),
     .session(
         "interval negative", "ModifySession", #"{"options":{"minimumMinutesBetweenBackups":-1}}"#,
         "/options/minimumMinutesBetweenBackups", .optionOutOfRange),
@@ -352,6 +380,27 @@ private let volumeMaladies: [Malady] = [
         "capacity for a multiplier", "SetSafeguardedCapacity",
         #"[{"id":"0100","capacity":"1GiB"}]"#,
         "/0/capacity"),
+    .relationships("no pairs", "EstablishRelationships", "[]", ""),
+    .relationships("pair as text", "WithdrawRelationships", #"["0100=0200"]"#, "/0"),
+    .relationships(
+        "pair without target", "EstablishRelationships", #"[{"source":"0100"}]"#, "/0/target"),
+    .relationships(
+        "pair without source", "WithdrawRelationships", #"[{"target":"0100"}]"#, "/0/source"),
+    .relationships(
+        "target with its system", "EstablishRelationships",
+        #"[{"source":"0100","target":"box1:0200"}]"#, "/0/target"),
+    .relationships(
+        "target twice", "EstablishRelationships",
+        #"[{"source":"0100","target":"02aa"},{"source":"0101","target":"02AA"}]"#, "/1/target"),
+    .relationships(
+        "rate beyond the largest of a pair", "EstablishRelationships",
+        #"[{"source":"0100","target":"0200","copyRateMiBps":1000001}]"#, "/0/copyRateMiBps"),
+    .relationships(
+        "persistent a number", "EstablishRelationships",
+        #"[{"source":"0100","target":"0200","persistent":1}]"#, "/0/persistent"),
+    .relationships(
+        "withdrawal with terms", "WithdrawRelationships",
+        #"[{"source":"0100","target":"0200","persistent":true}]"#, "/0/persistent"),
     Malady(
         "volumes missing", #"{"id":"a","command":"DeleteVolumes","storage":"box1"}"#,
         "/parameters/volumes"),

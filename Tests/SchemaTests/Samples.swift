@@ -72,6 +72,10 @@ enum Samples {
                 volume: volume("box1:0200"), capacity: capacity, safeguardedMultiplier: 0,
                 allocated: Capacity(bytes: 0), safeguardedUsed: Capacity(bytes: 0), points: [],
                 inbound: inbound),
+            VolumeReport(
+                volume: volume("box1:0300"), capacity: capacity, safeguardedMultiplier: 0,
+                allocated: Capacity(bytes: 0), safeguardedUsed: Capacity(bytes: 0), points: [],
+                inbound: flashReport),
         ]
     }()
 
@@ -79,31 +83,122 @@ enum Samples {
     static let results: [(CommandName, CommandResult)] = {
         let all = Set(DocumentPart.allCases)
         let copySets = fullSession.copySets
-        let plain: [(CommandName, CommandResult)] = [
-            (.createSession, .session(newSession, parts: all)),
-            (.modifySession, .session(fullSession, parts: all)), (.deleteSession, .none),
-            (.addCopySets, .copySetsAdded(copySets)),
-            (.removeCopySets, .copySetsRemoved(copySets.map(\.h1))),
-            (.describeSession, .session(fullSession, parts: all)),
-            (.refreshStates, .refreshed(changes: [])),
-            (.refreshStates, .refreshed(changes: ["Backup 1795226400 has lost \"box1:0101\"."])),
-            (.terminate, .withdrawn(pairs: 2)), (.backup, .backup(backupID, copySets: 12)),
-            (.recover, .recovered(backupID, pairs: 2, backgroundCopy: true)),
-            (.initiateBackgroundCopy, .backgroundCopyStarted(pairs: 2)),
-            (.expireBackup, .expired([backupID])), (.terminateH1R1, .withdrawn(pairs: 0)),
-            (.createVolumes, .volumes([local("0100"), local("01ff")])),
-            (.deleteVolumes, .volumes([])),
-            (.expandVolumes, .volumes([local("0100")])),
-            (.setSafeguardedCapacity, .volumes([local("0100")])),
-            (.describeStorage, .storage(box, reports)),
-            (.describeStorage, .storage(box, [])),
-        ]
+        let plain: [(CommandName, CommandResult)] =
+            [
+                (.createSession, .session(newSession, parts: all)),
+                (.modifySession, .session(fullSession, parts: all)), (.deleteSession, .none),
+                (.addCopySets, .copySetsAdded(copySets)),
+                (.removeCopySets, .copySetsRemoved(copySets.map(\.h1))),
+                (.describeSession, .session(fullSession, parts: all)),
+                (.refreshStates, .refreshed(changes: [])),
+                (
+                    .refreshStates,
+                    .refreshed(changes: ["Backup 1795226400 has lost \"box1:0101\"."])
+                ),
+                (.terminate, .withdrawn(pairs: 2)),
+                (.terminate, .withdrawnWhenCopied(pairs: 2, tracksRemaining: 160)),
+                (.backup, .backup(backupID, copySets: 12)),
+                (.recover, .recovered(backupID, pairs: 2, backgroundCopy: true)),
+                (.initiateBackgroundCopy, .backgroundCopyStarted(pairs: 2)),
+                (.expireBackup, .expired([backupID])), (.terminateH1R1, .withdrawn(pairs: 0)),
+                (.createVolumes, .volumes([local("0100"), local("01ff")])),
+                (.deleteVolumes, .volumes([])),
+                (.expandVolumes, .volumes([local("0100")])),
+                (.setSafeguardedCapacity, .volumes([local("0100")])),
+                (.describeStorage, .storage(box, reports)),
+                (.describeStorage, .storage(box, [])),
+                (.establishRelationships, .relationships([localPair])),
+                (.withdrawRelationships, .relationships([])),
+                (.listRelationships, .relationshipList(box, reports)),
+            ] + flashResults
         let parts = DocumentPart.allCases.map {
             (CommandName.describeSession, CommandResult.session(fullSession, parts: [$0]))
         }
         let dry = CommandName.allCases.map { ($0, CommandResult.wouldDo(["It would be done."])) }
         return plain + parts + dry + [(.backup, .wouldDo([]))]
     }()
+
+    static let localPair = LocalPair(source: local("0100"), target: local("0300"))
+
+    /// Results of FlashCopy sessions.
+    static let flashResults: [(CommandName, CommandResult)] = [
+        (.describeSession, .session(flashSession, parts: Set(DocumentPart.allCases))),
+        (.createSession, .session(newFlashSession, parts: Set(DocumentPart.allCases))),
+        (.flash, .flashed(flash)),
+        (.discover, .discovered(found: 1, missing: [volume("box1:0101")], spread: 61)),
+        (.discover, .discovered(found: 0, missing: [], spread: nil)),
+        (.reverseRestore, .reversed(pairs: 2, fast: true)),
+        (
+            .queryRelationships,
+            .queried([
+                RelationshipQuery(
+                    copySet: volume("box1:0100"), target: volume("box1:0300"),
+                    relationship: flashReport, reverseRestore: [refusal], fastReverseRestore: []),
+                RelationshipQuery(
+                    copySet: volume("box1:0101"), target: volume("box1:0301"), relationship: nil,
+                    reverseRestore: [refusal, refusal], fastReverseRestore: [refusal]),
+            ])
+        ),
+        (.commit, .settled(pairs: 1)), (.revert, .settled(pairs: 0)),
+    ]
+
+    static let flash = Flash(
+        number: 1_795_226_400_114, terms: RelationshipTerms(), isRevertible: false,
+        pairs: [
+            FlashedPair(
+                h1: volume("box1:0100"), t1: volume("box1:0300"), mode: .incremental,
+                tracksToCopy: 160, tracks: 163_840),
+            FlashedPair(
+                h1: volume("box1:0101"), t1: volume("box1:0301"), mode: .full, tracksToCopy: nil,
+                tracks: 163_840),
+        ])
+
+    static let flashReport: RelationshipReport = {
+        var report = RelationshipReport(
+            source: volume("box1:0100"), presents: .instant(flash.number), tracksRemaining: 160,
+            tracks: 163_840, backgroundCopy: true)
+        report.attributes.persistent = true
+        report.attributes.incremental = true
+        report.attributes.tracksOutOfSync = 200
+        report.attributes.bytesPerSecond = 104_857_600
+        report.attributes.secondsLeft = 1
+        report.attributes.number = flash.number
+        report.attributes.established = flash.time
+        report.attributes.refreshed = flash.time
+        return report
+    }()
+
+    static let newFlashSession = Session(
+        name: subject("nightly"), description: "",
+        services: .flash(FlashServices(options: FlashOptions())))
+
+    /// A FlashCopy session with a pair of every state and stage, one of which was found.
+    static let flashSession: Session = {
+        var session = newFlashSession
+        session.state = .targetAvailable
+        session.copySets = [
+            CopySet(h1: volume("box1:0100"), t1: volume("box1:0300")),
+            CopySet(h1: volume("box1:0101"), t1: volume("box1:0301")),
+        ]
+        session.flash?.flashTime = flash.time
+        session.flash?.instant = flash.number
+        session.flash?.pairs = flashPairs
+        return session
+    }()
+
+    static let flashPairs: [FlashPair] = PairState.allCases.flatMap { state in
+        FlashStage.allCases.map { stage in
+            var pair = FlashPair(
+                h1: volume("box1:0100"),
+                pair: Pair(
+                    source: volume("box1:0300"), target: volume("box1:0100"), state: state,
+                    tracksRemaining: 160, tracks: 163_840),
+                terms: RelationshipTerms(), number: flash.number,
+                since: stage == .related ? nil : flash.time, stage: stage)
+            pair.isRevertible = stage == .related
+            return pair
+        }
+    }
 
     /// The case's name.
     ///
@@ -123,10 +218,18 @@ enum Samples {
         case .volumes: "volumes"
         case .storage: "storage"
         case .wouldDo: "wouldDo"
+        case .flashed: "flashed"
+        case .discovered: "discovered"
+        case .reversed: "reversed"
+        case .queried: "queried"
+        case .settled: "settled"
+        case .withdrawnWhenCopied: "withdrawnWhenCopied"
+        case .relationships: "relationships"
+        case .relationshipList: "relationshipList"
         }
     }
 
-    static let resultCases = 13
+    static let resultCases = 21
 
     // MARK: Outcomes
 
@@ -174,14 +277,16 @@ enum Samples {
             .sessionCreated(newSession.summary), .sessionChanged(fullSession.summary),
             .sessionDeleted(newSession.summary), .backupCreated(backup), .backupRecoverable(backup),
             .backupUnrecoverable(damaged), .backupExpired(damaged), .copyProgress(progress),
-            .copyProgress(standing),
+            .copyProgress(standing), .sessionChanged(flashSession.summary),
+            .sessionCreated(newFlashSession.summary),
         ]
         let commands = results.map { EventBody.command(outcome($0.0, $0.1)) }
         let levels = CapacityLevel.allCases.map {
             EventBody.storageCapacity(volume: volume("box1:0100"), usedPercent: 112, level: $0)
         }
         return changed + commands + [.command(refused), .command(failed), .command(ownerless)]
-            + pairs.map { .pairChanged(PairView($0, backgroundCopy: true)) } + levels
+            + pairs.map { .pairChanged(PairView($0, backgroundCopy: true)) }
+            + flashPairs.map { .pairChanged(PairView($0)) } + levels
     }()
 
     /// The types that a case can have.

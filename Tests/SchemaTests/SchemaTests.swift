@@ -10,10 +10,14 @@ struct SchemaTests {
         let scratch = try ScratchDirectory()
         try writeOutcomes(to: scratch)
         try writeEvents(to: scratch)
-        for session in [Samples.newSession, Samples.fullSession] {
+        for session in [
+            Samples.newSession, Samples.fullSession, Samples.newFlashSession, Samples.flashSession,
+        ] {
             let bytes = OutcomeWriter.sessionDocument(
                 session, availableCommands: CommandName.allCases)
-            try scratch.write(bytes, schema: "session-document", name: session.state.rawValue)
+            try scratch.write(
+                bytes, schema: "session-document",
+                name: "\(session.name)-\(session.state.rawValue)")
         }
         for (name, body) in try commandExamples() {
             guard case .command(let envelope) = CommandReader.read(body: body, messageID: "m")
