@@ -139,6 +139,70 @@ struct StorageTextTests {
     }
 }
 
+@Suite("FlashCopy as people read it")
+struct FlashTextTests {
+    @Test(
+        "a session says when it was flashed; pairs what is incremental, since when and what is left"
+    )
+    func session() throws {
+        let document = try node(
+            """
+            {"session":"nightly","type":"FlashCopy","description":"","state":"TargetAvailable",
+             "status":"Normal","recoverable":true,"copying":true,"error":false,"revision":7,
+             "flashTime":null,"discovered":true,"consistencyVerified":false,"flashTimeSpread":61,
+             "pairs":[{"rolePair":"H1-T1","copySet":"box1:0100","source":"box1:0300",
+               "target":"box1:0100","state":"TargetAvailable","recoverable":true,"copying":true,
+               "tracksRemaining":160,"percent":99,"lastResult":null,"incremental":true,
+               "reversed":true,"revertible":false,"relationshipEnded":false,
+               "flashTime":"2026-11-21T02:00:00Z"}]}
+            """)
+        #expect(
+            page(SessionText.lines(document, plain)) == """
+                nightly  FlashCopy
+                  State        TargetAvailable
+                  Status       Normal
+                  Recoverable  yes
+                  Copying      yes
+                  Error        no
+                  Flash time   -
+                  Pairs        found on the storage, whether they fit each other was not verified; their times differ by 61 seconds
+                  Revision     7
+
+                Pairs (1)
+                  ROLE PAIR  SOURCE     TARGET     STATE            RECOVERABLE  COPYING  PROGRESS  REMAINING  INCREMENTAL  SINCE                 NOTE      LAST RESULT
+                  H1-T1      box1:0300  box1:0100  TargetAvailable  yes          yes          99 %     10 MiB  yes          2026-11-21T02:00:00Z  reversed  -
+                """)
+    }
+
+    @Test("relationships are a table, with what speaks against reversing them where that was asked")
+    func relationships() throws {
+        let relationship =
+            """
+            {"source":"box1:0100","tag":null,"tracksRemaining":160,"tracks":163840,"percent":99,
+             "backgroundCopy":true,"persistent":true,"incremental":true,"tracksOutOfSync":320,
+             "flashTime":"2026-11-21T02:00:00Z"}
+            """
+        let query = try node(
+            """
+            {"relationships":[{"copySet":"box1:0100","target":"box1:0300",
+              "relationship":\(relationship),
+              "reverseRestore":{"allowed":false,"refusals":[{"code":"copy-incomplete"}]},
+              "fastReverseRestore":{"allowed":true,"refusals":[]}},
+             {"copySet":"box1:0101","target":"box1:0301","relationship":null,
+              "reverseRestore":{"allowed":false,"refusals":[{"code":"no-relationship"}]},
+              "fastReverseRestore":{"allowed":false,"refusals":[{"code":"no-relationship"}]}}]}
+            """)
+        #expect(
+            page(RelationshipText.lines(query, plain)) == """
+                  SOURCE     TARGET     PRESENTS              PROGRESS  REMAINING  OUT OF SYNC  COPY        ATTRIBUTES               REVERSE RESTORE  FAST
+                  box1:0100  box1:0300  2026-11-21T02:00:00Z      99 %     10 MiB       20 MiB  background  incremental, persistent  copy-incomplete  allowed
+                  box1:0101  box1:0301  no relationship              -          -            -  -           -                        no-relationship  no-relationship
+                """)
+        let none = try node(#"{"storage":"box1","relationships":[]}"#)
+        #expect(RelationshipText.lines(none, plain) == ["  no relationships"])
+    }
+}
+
 @Suite("An outcome as people read it")
 struct OutcomeTextTests {
     private func outcome(_ members: String) throws -> JSONNode {

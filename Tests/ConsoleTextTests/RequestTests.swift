@@ -73,6 +73,18 @@ struct RequestTests {
                 #"volumes=[{"id":"0100","multiplier":16},{"id":"0101","multiplier":8}]"#
             ),
             ("DeleteVolumes", "volumes=0100-0101", #"volumes=["0100","0101"]"#),
+            (
+                "AddCopySets", "copySets=box1:0100-0101=T1=box1:0300-0301",
+                #"copySets=[{"H1":"box1:0100","T1":"box1:0300"},{"H1":"box1:0101","T1":"box1:0301"}]"#
+            ),
+            (
+                "EstablishRelationships", "relationships=0100=0300,0101-0102=0301-0302",
+                #"relationships=[{"source":"0100","target":"0300"},{"source":"0101","target":"0301"},{"source":"0102","target":"0302"}]"#
+            ),
+            (
+                "WithdrawRelationships", "relationships=0100=0300",
+                #"relationships=[{"source":"0100","target":"0300"}]"#
+            ),
         ])
     func shortForms(_ command: String, _ short: String, _ json: String) throws {
         #expect(try body(request(command, "name", short)) == body(request(command, "name", json)))
@@ -101,7 +113,7 @@ struct RequestTests {
         "what cannot be a command is a usage fault",
         arguments: [
             ("AddCopySets", "copySets=box1:0100-0102=box1:0200-0201"),
-            ("AddCopySets", "copySets=a=b=c"), ("CreateVolumes", "volumes=0100"),
+            ("AddCopySets", "copySets=a=b=c=d"), ("CreateVolumes", "volumes=0100"),
             ("CreateVolumes", "volumes=0100=1GiBxmany"), ("DeleteVolumes", "volumes=0200-0100"),
             ("Backup", "novalue"), ("Backup", "=x"), ("Backup", "a..b=1"),
         ])

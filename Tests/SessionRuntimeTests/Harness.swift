@@ -16,10 +16,12 @@ final class Harness: Sendable {
     let storage = SimulatedStorage(systems: [SubjectName("box1")!])
     let clock = VirtualClock(Timestamp(rfc3339: "2026-11-21T02:00:00Z")!)
 
-    /// A world with a host volume and a recovery volume.
+    /// A world with a host volume and a recovery volume, and two volumes without a session.
     init() {
         storage.add(VolumeID("box1:0100")!, capacity: Capacity(bytes: 1 << 20), multiplier: 4)
-        storage.add(VolumeID("box1:0200")!, capacity: Capacity(bytes: 1 << 20), multiplier: 0)
+        for target in ["box1:0200", "box1:0110", "box1:0210"] {
+            storage.add(VolumeID(target)!, capacity: Capacity(bytes: 1 << 20), multiplier: 0)
+        }
     }
 
     /// Puts a command on the queue as a scheduler would.
@@ -108,5 +110,25 @@ enum Life {
         #"{"id":"9","command":"ExpireBackup","session":"payroll","parameters":{"backupId":"1795226400"}}"#,
         #"{"id":"10","command":"Terminate","session":"payroll"}"#,
         #"{"id":"11","command":"DeleteSession","session":"payroll"}"#,
+    ]
+
+    /// The same of a FlashCopy session.
+    static let flashCommands = [
+        #"{"id":"1","command":"CreateSession","session":"nightly","parameters":{"type":"FlashCopy","options":{"incremental":true,"noCopy":true}}}"#,
+        #"{"id":"2","command":"AddCopySets","session":"nightly","parameters":{"copySets":[{"H1":"box1:0100","T1":"box1:0200"}]}}"#,
+        #"{"id":"3","command":"Flash","session":"nightly"}"#,
+        #"{"id":"4","command":"InitiateBackgroundCopy","session":"nightly"}"#,
+        #"{"id":"5","command":"ModifySession","session":"nightly","parameters":{"options":{"revertible":true}}}"#,
+        #"{"id":"6","command":"Flash","session":"nightly"}"#,
+        #"{"id":"7","command":"Commit","session":"nightly"}"#,
+        #"{"id":"8","command":"Flash","session":"nightly"}"#,
+        #"{"id":"9","command":"Revert","session":"nightly"}"#,
+        #"{"id":"10","command":"QueryRelationships","session":"nightly"}"#,
+        #"{"id":"11","command":"Discover","session":"nightly"}"#,
+        #"{"id":"12","command":"Terminate","session":"nightly"}"#,
+        #"{"id":"13","command":"EstablishRelationships","storage":"box1","parameters":{"relationships":[{"source":"0110","target":"0210","persistent":true}]}}"#,
+        #"{"id":"14","command":"ListRelationships","storage":"box1"}"#,
+        #"{"id":"15","command":"WithdrawRelationships","storage":"box1","parameters":{"relationships":[{"source":"0110","target":"0210"}]}}"#,
+        #"{"id":"16","command":"DeleteSession","session":"nightly"}"#,
     ]
 }
