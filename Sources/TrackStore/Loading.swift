@@ -105,15 +105,23 @@ extension TrackStore {
                     reader.take(UInt32.self))
                 return true
             }
-            try transaction.scan(.targetNotes, prefix: []) {
-                (key, value) throws(TrackStoreError) in
-                var reader = KeyReader(key)
-                rows.notes[reader.take(UInt16.self)] = try TargetNote(row: value, place)
-                return true
-            }
+            try readNotes(transaction, into: &rows.notes, place)
             try readLogs(transaction, into: &rows.logs, place)
             return rows
         }
+    }
+
+    private func readNotes(
+        _ transaction: borrowing Catalogue.Transaction, into notes: inout [UInt16: TargetNote],
+        _ place: String
+    ) throws(TrackStoreError) {
+        var found = notes
+        try transaction.scan(.targetNotes, prefix: []) { (key, value) throws(TrackStoreError) in
+            var reader = KeyReader(key)
+            found[reader.take(UInt16.self)] = try TargetNote(row: value, place)
+            return true
+        }
+        notes = found
     }
 
     private func readLogs(

@@ -6,7 +6,7 @@ import StoragePort
 import Testing
 import TrackStore
 
-@Suite("The storage port")
+@Suite("The storage port", .serialized)
 struct ConformanceTests {
     @Test(
         "embedded systems keep every promise, with a write journal and without",

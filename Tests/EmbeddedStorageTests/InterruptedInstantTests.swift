@@ -69,7 +69,7 @@ struct InterruptedInstantTests {
             while let inbound = try await inbound("\(pair.target)"),
                 inbound.tracksRemaining > 0 || inbound.attributes.reverting
             {
-                await Task.yield()
+                try await Task.sleep(for: .milliseconds(1))
             }
         }
     }
@@ -128,7 +128,7 @@ struct InterruptedInstantTests {
         var refresh = CopyRefresh(target: "0200", number: 2)
         refresh.terms = CopyTerms()
         try interrupt(.refresh(refresh), at: 200)
-        while try await inbound("box1:0200") != nil { await Task.yield() }
+        while try await inbound("box1:0200") != nil { try await Task.sleep(for: .milliseconds(1)) }
         try await perform(
             instant(2) { .refresh($0, Self.incremental, revertible: false) }, at: 300)
         #expect(try await times("box1:0200", "box2:0200") == [300, 300])

@@ -6,8 +6,10 @@ struct Site: Sendable {
     let fixture: StorageUnderTest
     var storage: any StoragePort
 
-    /// So long is waited for what goes on behind the caller's back.
-    private static let patience = Duration.seconds(20)
+    /// So long is waited for what goes on behind the caller's back, before it counts as not going on.
+    private static let patience = Duration.seconds(300)
+    /// Between two looks.
+    private static let pause = Duration.milliseconds(1)
 
     /// A mebibyte: sixteen tracks.
     static let capacity = Capacity(bytes: 1 << 20)
@@ -102,7 +104,7 @@ struct Site: Sendable {
             try require(
                 clock.now < deadline, "not in time: \(sentence)", file: file, line: line)
             fixture.proceed(storage)
-            await Task.yield()
+            try await Task.sleep(for: Self.pause)
         }
     }
 
@@ -151,12 +153,12 @@ struct Site: Sendable {
                 return false
             }
             group.addTask {
-                while clock.now < deadline, !Task.isCancelled {
+                while clock.now < deadline {
                     fixture.proceed(storage)
-                    await Task.yield()
+                    do { try await Task.sleep(for: Self.pause) } catch { return nil }
                 }
                 // The reader waits for a fact that does not come.
-                if !Task.isCancelled { try await storage.close() }
+                try await storage.close()
                 return nil
             }
             var isFound = false

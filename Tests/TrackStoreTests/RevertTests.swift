@@ -268,9 +268,9 @@ struct RevertTests {
         small.channel.write(try small.device("0100"), 0, block(1, count: size))
         try make(small, [copy("0100", "0200")])
         #expect(try small.store.waitUntilDrained("0200"))
+        try small.store.setCopyRate(1, of: ["0200"])
         try refresh(small)
         small.channel.write(try small.device("0200"), 0, block(5, count: size))
-        try small.store.setCopyRate(1, of: ["0200"])
         try small.store.revert(["0200"])
         for _ in 0..<2 {
             #expect(try inbound(small).isReverting && inbound(small).source == "0100")
