@@ -5,25 +5,7 @@ import TrackStore
 extension ModelRun {
     /// Decides about a refresh that can be reverted, or makes one; now and then neither can be.
     func commitOrRevert() throws -> String {
-        let recording = try names.filter { name in
-            guard let presents = model.volumes[name]?.presents, presents.held == nil,
-                model.volumes[name]?.isUnsure == false,
-                model.volumes[presents.source]?.isUnsure == false
-            else { return false }
-            return try store.relationship(into: name)?.tracksOutOfSync != nil
-        }
-        if let target = recording.randomElement(using: &numbers), numbers.chance(60) {
-            let what = try attempt([.refresh(target: target, revertible: true)])
-            return "revertible refresh, \(what)"
-        }
-        if let target = names.filter({ mayRepeat($0) }).randomElement(using: &numbers),
-            let presents = model.volumes[target]?.presents, numbers.chance(25)
-        {
-            let what = try attempt([
-                .refresh(target: target, revertible: true, number: presents.number)
-            ])
-            return "repeated refresh, \(what)"
-        }
+        if let what = try refreshRevertibly() { return what }
         let possible = names.filter { name in
             model.volumes[name]?.presents.map { $0.held != nil || numbers.chance(10) } ?? false
         }
@@ -65,6 +47,28 @@ extension ModelRun {
         model.give(target, held, copy)
         if numbers.chance(30) { try drain(target) }
         return "revert"
+    }
+
+    /// Makes a refresh that can be reverted, or one of those once more; nil where neither is tried.
+    private func refreshRevertibly() throws -> String? {
+        let recording = try names.filter { name in
+            guard let presents = model.volumes[name]?.presents, presents.held == nil,
+                model.volumes[name]?.isUnsure == false,
+                model.volumes[presents.source]?.isUnsure == false
+            else { return false }
+            return try store.relationship(into: name)?.tracksOutOfSync != nil
+        }
+        if let target = recording.randomElement(using: &numbers), numbers.chance(60) {
+            let what = try attempt([.refresh(target: target, revertible: true)])
+            return "revertible refresh, \(what)"
+        }
+        guard let target = names.filter({ mayRepeat($0) }).randomElement(using: &numbers),
+            let presents = model.volumes[target]?.presents, numbers.chance(25)
+        else { return nil }
+        let what = try attempt([
+            .refresh(target: target, revertible: true, number: presents.number)
+        ])
+        return "repeated refresh, \(what)"
     }
 
     /// What an instant that came to be in part only would ask for again.
