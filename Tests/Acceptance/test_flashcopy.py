@@ -1,5 +1,8 @@
 """FlashCopy sessions over real worker, broker and NBD: what hosts read is what was flashed."""
 
+import os
+import random
+
 import nbd
 
 from clients import random_bytes
@@ -316,3 +319,134 @@ class Sharing(Flashes):
         self.scheduler.done("AddCopySets", session=rival, parameters={
             "copySets": [{"H1": h1, "T1": self.t1}]})
         self.assertEqual(["target-has-source"], self.scheduler.codes("Flash", session=rival))
+
+
+class Mixed(Flashes):
+    """Sessions of both types on the same volumes, against whole copies in memory.
+
+    `first` flashes A to B, incrementally, and restores A from B; `second` flashes B to C without copying;
+    `vault` backs A and B up at one instant and recovers A to D.
+    """
+
+    STEPS = int(os.environ.get("STILLPOINT_MIXED_STEPS", "120"))
+    SEED = int(os.environ.get("STILLPOINT_SEED", "20261121"))
+
+    def test_random_commands_of_both_types_on_the_same_volumes(self):
+        self.chooser = random.Random(self.SEED)
+        a, b, c, d = self.volumes = self.site.volumes(4, "1MiB")
+        self.content = {volume: bytes(MIB) for volume in self.volumes}
+        self.backups = {}
+        self.recovered = None
+        self.vault, self.first, self.second = (
+            self.site.name(stem) for stem in ("vault", "first", "second"))
+        self.make(self.vault, "SafeguardedCopy", [{"H1": a, "R1": d}, {"H1": b}])
+        self.make(self.first, "FlashCopy", [{"H1": a, "T1": b}], {
+            "incremental": True, "incrementalScope": "pair"})
+        self.make(self.second, "FlashCopy", [{"H1": b, "T1": c}], {"noCopy": True})
+        actions = (
+            [self.write] * 6 + [self.flash_first] * 3 + [self.flash_second] * 2
+            + [self.restore] * 2 + [self.back_up] * 3 + [self.expire, self.recover, self.forget])
+        done = {}
+        for step in range(self.STEPS):
+            action = self.chooser.choice(actions)
+            if action():
+                done[action.__name__] = done.get(action.__name__, 0) + 1
+            self.check(f"seed {self.SEED}, step {step}: {action.__name__}")
+        print(f"    mixed sessions: {done}", flush=True)
+        self.assertEqual({action.__name__ for action in actions}, set(done))
+
+    def make(self, name, kind, sets, options=None):
+        self.scheduler.done("CreateSession", session=name, parameters={
+            "type": kind, "options": options or {}})
+        self.scheduler.done("AddCopySets", session=name, parameters={"copySets": sets})
+
+    def tried(self, command, session, **parameters):
+        """True where it completed; it may be refused, but not fail."""
+        outcome = self.scheduler.outcome(
+            command, session=session, parameters=parameters or None)
+        self.assertIn(outcome["outcome"], ("completed", "refused"), outcome)
+        return outcome["outcome"] == "completed" and outcome
+
+    def write(self):
+        volume = self.chooser.choice(self.volumes[:3])
+        length = self.chooser.choice((512, 4096, 5000, TRACK, 3 * TRACK))
+        offset = self.chooser.randrange(MIB - length)
+        data = random_bytes(length)
+        with self.site.host(volume) as host:
+            host.write(data, offset)
+            host.flush()
+        old = self.content[volume]
+        if old is not None:
+            self.content[volume] = old[:offset] + data + old[offset + length:]
+        return True
+
+    def flash_first(self):
+        if not self.tried("Flash", self.first):
+            return False
+        self.content[self.volumes[1]] = self.content[self.volumes[0]]
+        return True
+
+    def flash_second(self):
+        if not self.tried("Flash", self.second):
+            return False
+        self.content[self.volumes[2]] = self.content[self.volumes[1]]
+        return True
+
+    def restore(self):
+        if not self.tried("ReverseRestore", self.first, allowCascade=True):
+            return False
+        document = self.scheduler.describe(self.first)
+        a, b = self.volumes[:2]
+        if document["pairs"][0]["reversed"]:
+            self.content[a] = self.content[b]
+        else:
+            self.content[b] = self.content[a]
+        return True
+
+    def back_up(self):
+        outcome = self.tried("Backup", self.vault)
+        if not outcome:
+            return False
+        self.backups[outcome["result"]["backupId"]] = {
+            volume: self.content[volume] for volume in self.volumes[:2]}
+        return True
+
+    def expire(self):
+        if len(self.backups) < 3 or not self.tried(
+                "ExpireBackup", self.vault, backupId=next(iter(self.backups))):
+            return False
+        self.backups.pop(next(iter(self.backups)))
+        return True
+
+    def recover(self):
+        if not self.backups:
+            return False
+        backup = self.chooser.choice(list(self.backups))
+        # R1 of A alone: B has none, so it leaves the session for the time.
+        self.scheduler.done("RemoveCopySets", session=self.vault, parameters={
+            "copySets": [self.volumes[1]], "keepOnStorage": True})
+        found = self.tried("Recover", self.vault, backupId=backup)
+        if found:
+            self.assert_same(
+                self.backups[backup][self.volumes[0]], self.get(self.volumes[3]), "R1")
+            self.scheduler.done("TerminateH1R1", session=self.vault)
+        self.scheduler.done("AddCopySets", session=self.vault, parameters={
+            "copySets": [{"H1": self.volumes[1]}]})
+        self.scheduler.done("RefreshStates", session=self.vault)
+        return bool(found)
+
+    def forget(self):
+        """What the second target does not hold is not its own any more."""
+        if not self.tried("Terminate", self.second):
+            return False
+        self.content[self.volumes[2]] = None
+        return True
+
+    def check(self, what):
+        for volume in self.volumes[:3]:
+            if self.content[volume] is not None:
+                self.assert_same(self.content[volume], self.get(volume), f"{what}: {volume}")
+        for backup in list(self.backups)[-2:]:
+            for volume, content in self.backups[backup].items():
+                self.assert_same(
+                    content, self.get(f"{self.vault}/{backup}/{volume}"), f"{what}: {backup}")
