@@ -128,8 +128,9 @@ final class BackgroundCopier: Sendable {
             if own.failure == ENOSPC || isPassed && own.failure != 0 {
                 fail(relationship, own.failure)
                 own.failure = 0
+            } else {
+                tellProgress(of: relationship, &own, now)
             }
-            tellProgress(of: relationship, &own, now)
             if now - own.persisted >= Self.persistEvery {
                 own.persisted = now
                 persist(relationship, through: worker.io)
