@@ -206,7 +206,7 @@ extension IndexReader {
         guard let point = state.newestNeeding(track, before: base),
             let newest = state.points.last(where: { $0.sequence < base })
         else { return (0, 0) }
-        try find(target, track: track, from: point.sequence, into: &found)
+        try findSaved(target, track: track, from: point.sequence, into: &found)
         let saved = found.reduce(UInt16(0)) { $1.sequence < base ? $0 | $1.mask : $0 }
         return (target.blocks(ofTrack: track) & ~saved, newest.sequence)
     }

@@ -191,6 +191,16 @@ final class IndexReader {
         }
     }
 
+    /// As `find`, to decide what need not be saved again. After a failed sync an entry may be found that is
+    /// not durable: nothing may be overwritten that it stands for.
+    func findSaved(
+        _ volume: Volume, track: UInt32, from sequence: UInt64, covering blocks: UInt16? = nil,
+        into found: inout [SavedEntry]
+    ) throws(TrackStoreError) {
+        try find(volume, track: track, from: sequence, covering: blocks, into: &found)
+        if !found.isEmpty { try volume.log.checkUsable() }
+    }
+
     /// The tracks of which anything was saved at or after `sequence`.
     func tracks(of volume: Volume, from sequence: UInt64) throws(TrackStoreError) -> Set<Int> {
         var tracks = volume.log.pending.tracks(from: sequence)

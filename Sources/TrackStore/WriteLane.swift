@@ -210,7 +210,7 @@ extension WriteLane {
             guard
                 let point = VolumeState.newestNeeding(touch.track, points, readers, after: base)
             else { return 0 }
-            try index.find(
+            try index.findSaved(
                 volume, track: touch.track, from: point.sequence, covering: touch.touched,
                 into: &found)
             return touch.touched & ~found.reduce(0) { $0 | $1.mask }
@@ -219,7 +219,7 @@ extension WriteLane {
             guard let point = VolumeState.newestNeeding(track, points, readers) else {
                 return .max
             }
-            try index.find(
+            try index.findSaved(
                 volume, track: track, from: point.sequence, covering: .max, into: &found)
             return found.reduce(0) { $0 | $1.mask }
         }
