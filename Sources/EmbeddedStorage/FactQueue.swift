@@ -4,7 +4,8 @@ import Synchronization
 /// Facts on their way from the engine's threads to whoever reads them.
 ///
 /// Progress of a target replaces progress of the same target that nobody has read yet: only the last
-/// word counts, so a slow reader costs no memory. Everything else is kept in order.
+/// word counts, so a slow reader costs no memory. Everything else is kept in order: what comes after a
+/// copy's failure is not told before it.
 final class FactQueue: Sendable {
     fileprivate struct State {
         /// Facts from `head` on are unread; an absolute place is an index plus what was cut off before.
@@ -33,6 +34,7 @@ final class FactQueue: Sendable {
                 }
                 state.progress[target] = state.cut + state.facts.count
             }
+            if case .copyFailed(let target, _, _) = fact { state.progress[target] = nil }
             state.facts.append(fact)
             return nil
         }
