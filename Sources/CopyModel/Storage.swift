@@ -206,7 +206,7 @@ public struct RelationshipReport: Hashable, Sendable {
     public var tracksRemaining: UInt64
     /// Tracks in all.
     public var tracks: UInt64
-    /// A background copy was asked for.
+    /// A background copy was asked for; of a backup, and is not done.
     public var backgroundCopy: Bool
     /// How it is kept.
     public var attributes: RelationshipAttributes

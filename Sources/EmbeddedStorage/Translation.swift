@@ -49,7 +49,8 @@ extension RelationshipReport {
         self.init(
             source: VolumeID(storage: system, local: source), presents: presents,
             tracksRemaining: UInt64(relationship.tracksRemaining),
-            tracks: UInt64(relationship.tracksTotal), backgroundCopy: relationship.wantsCopy,
+            tracks: UInt64(relationship.tracksTotal),
+            backgroundCopy: presents.tag == nil ? relationship.wantsCopy : relationship.isCopying,
             attributes: RelationshipAttributes(relationship))
     }
 }

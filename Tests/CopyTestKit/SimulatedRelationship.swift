@@ -57,7 +57,8 @@ struct SimulatedRelationship {
         attributes.refreshed = refreshed
         return RelationshipReport(
             source: source, presents: presents, tracksRemaining: remaining, tracks: tracks,
-            backgroundCopy: terms.backgroundCopy, attributes: attributes)
+            backgroundCopy: terms.backgroundCopy && (presents.tag == nil || remaining > 0),
+            attributes: attributes)
     }
 
     /// It goes on at another instant, with so many tracks to copy.

@@ -67,9 +67,10 @@ let pointChecks: [StorageCheck] = [
         try require(inbound.attributes.persistent && !inbound.attributes.incremental, "ends")
         let copy = Effect.startBackgroundCopy(targets: [try .named("box1:0200")])
         for _ in 0..<2 { try await site.perform(copy) }
-        try require(try await site.inbound("box1:0200").backgroundCopy, "it is not copied")
-        try await site.rest()
-        try require(try await site.inbound("box1:0200").tracksRemaining, is: 0)
+        try await site.eventually("the backup is copied") {
+            try await site.inbound("box1:0200").tracksRemaining == 0
+        }
+        try require(!(try await site.inbound("box1:0200").backgroundCopy), "it is copied on")
         try await site.perform(.withdraw(pairs, try .named("s/9")))
         _ = try await site.inbound("box1:0200")
         for _ in 0..<2 { try await site.perform(.withdraw(pairs, try .named("s/1"))) }
