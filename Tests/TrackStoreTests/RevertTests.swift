@@ -322,13 +322,13 @@ struct RevertTests {
         try make(small, [copy("0100", "0200", copies: false)])
         let before = try small.channel.readAll(small.device("0200"))
         small.channel.write(try small.device(), 0, block(1, count: 40 * Self.track))
+        // So slow that the revert rests after the first tracks, before it syncs anything.
+        try small.store.setCopyRate(1, of: ["0200"])
         try refresh(small)
         try small.store.backup("b/1", ["0200"])
         let between = try small.channel.readAll(small.point("b/1", "0200"))
         small.channel.write(
             try small.device("0200"), 48 * Self.track, block(2, count: 40 * Self.track))
-        // So slow that it rests after the first tracks, before it syncs anything.
-        try small.store.setCopyRate(1, of: ["0200"])
         try small.store.revert(["0200"])
         while try inbound(small).tracksRemaining == 80 {}
         small.store.abandon()
