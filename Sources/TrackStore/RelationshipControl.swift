@@ -75,7 +75,8 @@ extension TrackStore {
 
     /// Ends relationships, by target, all or none. Tracks that a target does not hold yet become
     /// whatever its file held before the relationship, unless points of its own need them: then they are
-    /// copied first, which takes its time. A volume that presents nothing is done already.
+    /// copied first, which takes its time. A volume that presents nothing is done already. A fast reverse
+    /// and a revert are withdrawn where their copy has stopped, a fast reverse with what feeds it.
     ///
     /// Errors: `unknownVolume`, `reverseUnderWay`, `uncommitted`, `revertUnderWay`,
     /// `instantInProgress`, `inputOutput`.
@@ -128,7 +129,7 @@ extension TrackStore {
         _ find: () throws(TrackStoreError) -> [Relationship]
     ) throws(TrackStoreError) {
         let numbers = try enter { () throws(TrackStoreError) in
-            Set(try find().flatMap { [$0.source.number, $0.target.number] }).sorted()
+            Set(try find().flatMap { [$0.shown.source.number, $0.target.number] }).sorted()
         }
         defer { leave(numbers) }
         while true {
@@ -136,16 +137,22 @@ extension TrackStore {
                 (_) throws(TrackStoreError) -> [Relationship] in
                 try checkOpen()
                 let leaving = try find()
-                for relationship in leaving { try check(underWay(relationship)) }
-                let needed = leaving.filter { parts.isNeeded($0) }
+                for relationship in leaving { try check(withdrawObstacles(of: relationship)) }
+                let feeding = leaving.compactMap { fast in
+                    fast.feeding.map { (old: $0, point: fast.point) }
+                }
+                let needed =
+                    leaving.filter { parts.isNeeded($0) }
+                    + feeding.filter { parts.isNeeded($0.old, but: $0.point) }.map(\.old)
                 guard needed.isEmpty else { return needed }
-                for relationship in leaving where !relationship.drained {
+                let ending = leaving + feeding.map(\.old)
+                for relationship in ending where !relationship.drained {
                     try relationship.persist(in: parts.catalogue, through: parts.makeControlIO())
                 }
-                try parts.end(leaving)
-                copier.remove(leaving)
+                try parts.end(ending)
+                copier.remove(ending)
                 // What the copier had copied when it was stopped stays.
-                try makeDurable(leaving.map(\.target), through: parts.makeControlIO())
+                try makeDurable(ending.map(\.target), through: parts.makeControlIO())
                 return []
             }
             guard !rest.isEmpty else { return }

@@ -82,12 +82,10 @@ extension StoreParts {
     /// Takes a relationship out of memory, but for its hold on its point.
     func forget(_ relationship: Relationship) {
         if relationship.target.inbound === relationship { relationship.target.present(nil) }
-        relationship.target.state.withLock { state in
-            state.replace(relationship.changes?.target, by: nil)
-        }
-        relationship.source.state.withLock { state in
-            state.replace(relationship.changes?.source, by: nil)
-        }
+        // A revert keeps those of what was to follow it.
+        let shown = relationship.shown
+        shown.target.state.withLock { $0.replace(shown.changes?.target, by: nil) }
+        shown.source.state.withLock { $0.replace(shown.changes?.source, by: nil) }
     }
 
     /// The relationship reads its point no more: no operation that might is under way.

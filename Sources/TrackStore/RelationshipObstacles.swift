@@ -158,6 +158,14 @@ extension TrackStore {
         return found
     }
 
+    /// What keeps a relationship from being withdrawn. Tracks that are on their way back come first, unless
+    /// their copy has stopped: then it may be that they never come.
+    func withdrawObstacles(of inbound: Relationship) -> [RelationshipObstacle] {
+        let found = underWay(inbound)
+        guard !inbound.copying, !isFeeding(inbound) else { return found }
+        return found.filter { $0.code == .uncommitted }
+    }
+
     /// What a relationship has begun and not ended keeps it from anything else.
     func underWay(_ inbound: Relationship) -> [RelationshipObstacle] {
         var found: [RelationshipObstacle] = []
