@@ -61,7 +61,8 @@ public struct RelationshipDescription: Sendable, Hashable {
     public var tracksRemaining: Int
     /// A background copy is under way.
     public var isCopying: Bool
-    /// A background copy was asked for, whether or not it has ended.
+    /// A background copy was asked for, whether or not it has ended, and has not stopped. True of a revert
+    /// that goes on.
     public var wantsCopy: Bool
     /// It stays when every track has been copied.
     public var isPersistent: Bool
@@ -165,7 +166,7 @@ extension TrackStore {
             target: relationship.target.name, tracksTotal: relationship.pending.count,
             tracksRemaining: relationship.tracksRemaining,
             isCopying: relationship.copying && !relationship.drained,
-            wantsCopy: shown.copying,
+            wantsCopy: relationship.copying,
             isPersistent: relationship.isPersistent,
             inhibitsTargetWrites: relationship.inhibitsTargetWrites,
             isFastReverse: relationship.feeding != nil,

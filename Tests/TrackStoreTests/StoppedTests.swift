@@ -73,7 +73,9 @@ struct StoppedTests {
         small.channel.write(try small.device("0200"), 0, block(7, count: Self.size))
         try small.store.revert(["0200"])
         #expect(code { try small.store.withdraw(["0200"]) } == .revertUnderWay)
+        #expect(try small.store.relationship(into: "0200")?.wantsCopy == true)
         try stop(small, "0200")
+        #expect(try small.store.relationship(into: "0200")?.wantsCopy == false)
         try small.store.withdraw(["0200"])
         try checkFree(&small)
     }
