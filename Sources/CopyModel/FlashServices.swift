@@ -135,8 +135,10 @@ public struct FlashedPair: Hashable, Sendable, Codable {
     public var tracksToCopy: UInt64?
     /// Tracks in all.
     public var tracks: UInt64
+    /// What is refreshed, as it was; nil where everything is copied.
+    public var before: FlashPair?
 
-    /// Gathers an entry.
+    /// Gathers an entry of a full copy.
     public init(
         h1: VolumeID, t1: VolumeID, mode: FlashMode, tracksToCopy: UInt64?, tracks: UInt64
     ) {

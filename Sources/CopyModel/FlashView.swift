@@ -26,6 +26,13 @@ extension FlashServices {
         }
     }
 
+    /// The instants that targets present, by number: what facts of relationships are held to.
+    public var numbersByTarget: [VolumeID: UInt64] {
+        Dictionary(
+            pairs.filter { $0.stage != .ended }.map { ($0.pair.target, $0.number) },
+            uniquingKeysWith: { first, _ in first })
+    }
+
     /// All pairs became what they are at one instant, and none is lost: they fit each other.
     public var isConsistencyVerified: Bool {
         guard let instant else { return false }

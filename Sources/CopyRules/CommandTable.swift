@@ -45,13 +45,13 @@ public struct CommandTable: Sendable {
         """
                                 Defined   TargetAvailable   Terminating
         Flash                   s         s                 ·
-        InitiateBackgroundCopy  ·         c                 ·
+        InitiateBackgroundCopy  ·         c                 c
         Discover                s         s                 ·
         ReverseRestore          ·         ●                 ·
         Commit                  ·         v                 ·
         Revert                  ·         v                 ·
         AddCopySets             ●         ●                 ·
-        RemoveCopySets          s         s                 ·
+        RemoveCopySets          s         s                 s
         ModifySession           ●         ●                 ●
         DescribeSession         ●         ●                 ●
         RefreshStates           ●         ●                 ●

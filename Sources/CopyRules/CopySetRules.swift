@@ -102,8 +102,9 @@ extension CopyRules {
         case .flash(let services):
             let gone = Set(removed)
             let leaving = held(session, services, facts.storage).filter { gone.contains($0.h1) }
-            if !keepOnStorage {
-                for standing in leaving { ladder.add(withdrawalReasons(standing, session)) }
+            let stopped = services.stopped
+            for standing in leaving where !keepOnStorage {
+                ladder.add(withdrawalReasons(standing, session, stopped))
             }
             steps = keepOnStorage ? [] : withdrawals(gone, session, services, facts)
             steps.append(Step(effect: nil, change: .copySetsRemoved(removed)))
@@ -134,7 +135,7 @@ extension CopyRules {
         _ gone: Set<VolumeID>, _ session: Session, _ services: FlashServices, _ facts: Facts
     ) -> [Step] {
         let pairs = observe(session, services, facts.storage, adopting: false).pairs
-        let steps = withdrawals(of: pairs.filter { gone.contains($0.h1) })
+        let steps = withdrawals(of: own(pairs.filter { gone.contains($0.h1) }, services))
         return steps.isEmpty ? [] : repairs(of: session, services, facts) + steps
     }
 }

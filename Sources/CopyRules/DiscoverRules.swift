@@ -97,16 +97,20 @@ extension CopyRules {
 
     /// A pair whose relationship is not there: it has ended by itself, or somebody has withdrawn it.
     private static func missed(_ old: FlashPair, ended: UInt64?) -> FlashPair {
-        guard old.stage != .ended, old.isRecoverable else { return old }
+        guard old.isRecoverable else { return old }
         var pair = old
         if ended == old.number {
+            guard old.stage != .ended else { return old }
             pair.pair.tracksRemaining = 0
             pair.pair.lastResult = nil
             pair.complete()
             pair.stage = .ended
         } else {
             pair.pair.state = .lost
-            pair.pair.lastResult = "The storage no longer has the relationship."
+            pair.pair.lastResult =
+                old.stage == .ended
+                ? "The target was given to another relationship since."
+                : "The storage no longer has the relationship."
         }
         return pair
     }
@@ -123,7 +127,11 @@ extension CopyRules {
         zip(old, new).compactMap { before, after in
             let name = "The relationship of \(after.pair.source) to \(after.pair.target)"
             if before == after { return nil }
-            if after.pair.state == .lost { return "\(name) is no longer on the storage." }
+            if after.pair.state == .lost {
+                return before.stage == .ended
+                    ? "\(after.pair.target) was given to another relationship."
+                    : "\(name) is no longer on the storage."
+            }
             if before.pair.state == .lost { return "\(name) is on the storage again." }
             if after.pair.state == .invalid {
                 return "The fast reverse restore of \(after.pair.source) is done."

@@ -132,15 +132,14 @@ extension PairView {
             && flash?.isRevertible == other.flash?.isRevertible
     }
 
-    /// The last that is told of it where its copy set left the session and the relationship stayed.
+    /// The last that is told of it where its copy set left the session and nothing was withdrawn: a
+    /// relationship goes on without the session.
     fileprivate var left: PairView {
+        guard let flash, flash.stage != .ended else { return withdrawn }
         var view = self
         view.pair.state = .withdrawn
         view.copying = false
-        view.recoverable = false
-        if flash != nil {
-            view.pair.lastResult = "The copy set was removed from the session."
-        }
+        view.pair.lastResult = "The copy set was removed from the session."
         return view
     }
 

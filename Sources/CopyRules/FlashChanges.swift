@@ -38,18 +38,9 @@ extension FlashServices {
     private mutating func apply(_ change: FlashChange) {
         switch change {
         case .flashed(let flash): take(flash)
-        case .discovered(let found, _):
-            pairs = found
-            if !found.isEmpty, instant == nil || found.contains(where: { $0.number != instant }) {
-                isDiscovered = true
-                flashTime = nil
-                instant = nil
-            }
-            note(found.map(\.number))
+        case .discovered(let found, _): adopt(found, fromNothing: true)
         case .reversed(let number, let reversed): reverse(number, reversed)
-        case .observed(let seen, _):
-            pairs = seen
-            note(seen.map(\.number))
+        case .observed(let seen, _): adopt(seen, fromNothing: false)
         case .progressed(let news): progress(news)
         case .committed:
             for index in pairs.indices where pairs[index].isRevertible {
@@ -74,12 +65,23 @@ extension FlashServices {
         endsWhenCopied = false
     }
 
+    /// The pairs are these. One that is not of the session's own instant was found, and not flashed: then there
+    /// is no flash time, and nobody has verified that they fit each other.
+    private mutating func adopt(_ found: [FlashPair], fromNothing: Bool) {
+        pairs = found
+        note(found.map(\.number))
+        let isOwn = instant.map { own in found.allSatisfy { $0.number == own } } ?? !fromNothing
+        guard !found.isEmpty, !isOwn else { return }
+        isDiscovered = true
+        flashTime = nil
+        instant = nil
+    }
+
     private mutating func note(_ numbers: [UInt64]) {
         lastNumber = max(lastNumber, numbers.max() ?? 0)
     }
 
     private mutating func take(_ flash: Flash) {
-        let before = Dictionary(pairs.map { ($0.h1, $0) }, uniquingKeysWith: { first, _ in first })
         pairs = flash.pairs.map { flashed in
             let pair = Pair(
                 source: flashed.h1, target: flashed.t1, state: .targetAvailable,
@@ -87,7 +89,7 @@ extension FlashServices {
             var new = FlashPair(
                 h1: flashed.h1, pair: pair, terms: flash.terms, number: flash.number,
                 since: flash.time)
-            guard flashed.mode == .incremental, let old = before[flashed.h1] else { return new }
+            guard let old = flashed.before else { return new }
             if old.isReversed {
                 // Reversed back: such a relationship keeps its terms.
                 new.terms = old.terms

@@ -59,7 +59,8 @@ extension CopyRules {
         let groups = Dictionary(
             grouping: revertible, by: { $0.relationship?.attributes.number ?? 0 }
         ).sorted { $0.key < $1.key }
-        var steps = groups.map { number, members in
+        var steps = repairs(of: session, services, facts)
+        steps += groups.map { number, members in
             let terms = members.map(\.current)
             return Step(
                 effect: keeping
@@ -79,8 +80,10 @@ extension CopyRules {
     ) -> Decision {
         var ladder = ladder
         let standings = held(session, services, facts.storage)
+        let stopped = services.stopped
         for standing in standings {
-            ladder.add(withdrawalReasons(standing, session))
+            ladder.add(standing.missing(session, facts.storage))
+            ladder.add(withdrawalReasons(standing, session, stopped))
             if whenCopied { ladder.add(neverCopied(standing, session)) }
         }
         var steps = repairs(of: session, services, facts)
@@ -96,16 +99,25 @@ extension CopyRules {
                     result: .withdrawnWhenCopied(
                         pairs: after.pairs.count, tracksRemaining: remaining)))
         }
-        steps += withdrawals(of: after.pairs) + [Step(effect: nil, change: .terminated)]
+        steps += withdrawals(of: own(after.pairs, services))
+        steps.append(Step(effect: nil, change: .terminated))
         return ladder.decide(Plan(steps: steps, result: .withdrawn(pairs: after.pairs.count)))
     }
 
-    /// A session that was to end when its tracks are copied owes its end once they are.
+    /// A session that was to end when its tracks are copied owes its end once they are; and one that has
+    /// nothing left, whatever kept it from being told so.
     static func owed(by session: Session, _ services: FlashServices) -> [Step] {
-        guard session.state == .terminating, services.endsWhenCopied,
-            services.tracksToWaitFor == 0
+        guard session.state == .terminating,
+            services.pairs.isEmpty || (services.endsWhenCopied && services.tracksToWaitFor == 0)
         else { return [] }
         return withdrawals(of: services.pairs) + [Step(effect: nil, change: .terminated)]
+    }
+
+    /// The pairs as the storage has them now, without those that others have flashed since.
+    static func own(_ pairs: [FlashPair], _ services: FlashServices) -> [FlashPair] {
+        let known = Dictionary(
+            services.pairs.map { ($0.h1, $0.number) }, uniquingKeysWith: { first, _ in first })
+        return pairs.filter { known[$0.h1] == $0.number }
     }
 
     /// The steps that end the pairs' relationships: what the session knows of, and nothing that others have
@@ -122,11 +134,14 @@ extension CopyRules {
             }
     }
 
-    /// What speaks against withdrawing a pair's relationship.
+    /// What speaks against withdrawing a pair's relationship. A copy that has stopped for good is no reason to
+    /// wait for.
     static func withdrawalReasons(
-        _ standing: FlashStanding, _ session: Session
+        _ standing: FlashStanding, _ session: Session, _ stopped: Set<VolumeID>
     ) -> [Refusal] {
-        standing.unfinished(session) + standing.halfRestored(session)
+        let reasons = standing.unfinished(session) + standing.halfRestored(session)
+        return stopped.contains(standing.h1)
+            ? reasons.filter { $0.code != .copyIncomplete } : reasons
     }
 
     private static func neverCopied(
@@ -156,6 +171,9 @@ extension CopyRules {
 }
 
 extension FlashServices {
+    /// The copy sets whose copy cannot go on by itself.
+    var stopped: Set<VolumeID> { Set(pairs.filter(\.pair.isStopped).map(\.h1)) }
+
     /// Tracks that a background copy has still to copy, or that keep it from ending.
     var tracksToWaitFor: UInt64 {
         pairs.filter { $0.stage != .ended && $0.isRecoverable }

@@ -70,7 +70,7 @@ extension CopyRules {
         let subsystems = Set(standings.filter(\.isIncremental).map(\.logicalSubsystem))
         return standings.map { standing in
             let full: FlashChoice = standing.isReversed ? .renew : .establish
-            guard options.incremental else { return full }
+            guard options.incremental, standing.isThere else { return full }
             if standing.isIncremental { return standing.isReversed ? .reverseBack : .refresh }
             switch options.incrementalScope {
             case .pair: return full
@@ -120,6 +120,8 @@ extension CopyRules {
         let terms = services.options.terms
         let revertible = services.options.revertible
         let number = nextNumber(services.lastNumber, standings, facts.now)
+        let known = Dictionary(
+            services.pairs.map { ($0.h1, $0) }, uniquingKeysWith: { first, _ in first })
         var changes: [RelationshipChange] = []
         var flashed: [FlashedPair] = []
         var renewed: [FlashStanding] = []
@@ -134,6 +136,7 @@ extension CopyRules {
                 changes.append(.establish(pair, terms))
             case .refresh, .reverseBack:
                 entry.mode = .incremental
+                entry.before = standing.before(known[standing.h1])
                 entry.tracksToCopy = standing.relationship?.attributes.tracksOutOfSync
                 changes.append(
                     choice == .refresh

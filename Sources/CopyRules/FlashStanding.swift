@@ -47,6 +47,17 @@ struct FlashStanding {
     /// The logical subsystem that H1 belongs to: its storage and the first two digits of its id.
     var logicalSubsystem: String { "\(h1.storage):\(h1.local.text.prefix(2))" }
 
+    /// Both volumes are there.
+    var isThere: Bool { host != nil && copy != nil }
+
+    /// What a refresh follows on: as the session knows it where it does, else as the storage has it.
+    func before(_ known: FlashPair?) -> FlashPair? {
+        guard let relationship else { return nil }
+        var pair = pair(relationship)
+        if let known, known.number == pair.number { pair.since = known.since ?? pair.since }
+        return pair
+    }
+
     /// The pair as the storage has it.
     func pair(_ relationship: RelationshipReport) -> FlashPair {
         let attributes = relationship.attributes

@@ -27,13 +27,22 @@ extension CopyRules {
                     target: standing.current.source, tracksRemaining: outOfSync ?? tracks,
                     tracks: tracks), usesUp: standing.tracksRemaining > 0)
         }
+        let observed = observe(session, services, facts.storage, adopting: true)
+        var steps: [Step] = []
+        if observed.pairs != services.pairs {
+            // What the session does not know of its pairs, it could not reverse.
+            steps.append(
+                Step(
+                    effect: nil,
+                    change: .flash(.observed(observed.pairs, unseen: observed.unseen))))
+        }
+        steps.append(
+            Step(
+                effect: .changeRelationships(instant),
+                change: .flash(.reversed(number: number, reversed))))
         return ladder.decide(
             Plan(
-                steps: [
-                    Step(
-                        effect: .changeRelationships(instant),
-                        change: .flash(.reversed(number: number, reversed)))
-                ], result: .reversed(pairs: standings.count, fast: fast)))
+                steps: steps, result: .reversed(pairs: standings.count, fast: fast)))
     }
 
     /// Every reason against reversing a pair's relationship; none where the storage does not know a volume.

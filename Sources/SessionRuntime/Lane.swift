@@ -37,6 +37,7 @@ actor Lane {
             case .resume(let record): await resume(record)
             case .reconcile: await reconcile()
             case .outcomesPurged: await forgetPurged()
+            case .owed: await payOwed(cause: nil)
             }
         }
     }

@@ -133,11 +133,12 @@ extension Lane {
     /// copy nobody reports it. The end of a copy is a fact of its own and is left to that.
     private func look(at report: StorageReport) {
         var news: [PairProgress] = []
+        let present = Presence(session)
         for view in session?.pairViews ?? [] {
             let pair = view.pair
             guard let inbound = report.volumes[pair.target]?.inbound, inbound.tracksRemaining > 0,
                 inbound.source == pair.source, pair.tracksRemaining > 0, !pair.isStopped,
-                session?.presents(inbound.presents, on: pair.target) == true
+                present.holds(inbound.presents, on: pair.target)
             else { continue }
             news.append(
                 PairProgress(

@@ -9,14 +9,15 @@ extension Lane {
         var next = session
         var more: [EventBody] = []
         var news: [PairProgress] = []
+        let present = Presence(session)
         for fact in facts {
             switch fact {
             case .copyProgress(let target, let presented, let remaining, let tracks):
-                guard next?.presents(presented, on: target) == true else { continue }
+                guard present.holds(presented, on: target) else { continue }
                 news.append(
                     PairProgress(target: target, tracksRemaining: remaining, tracks: tracks))
             case .copyFailed(let target, let presented, let reason):
-                guard next?.presents(presented, on: target) == true else { continue }
+                guard present.holds(presented, on: target) else { continue }
                 next = progressed(next, news)
                 news = []
                 next = apply(.copyFailed(target: target, reason: reason), next)
@@ -96,6 +97,28 @@ extension Lane {
             services.log.error(
                 "the storage could not be asked about a session; RefreshStates asks again",
                 metadata: ["session": "\(name)", "error": "\(error)"])
+        }
+    }
+}
+
+/// What a session's targets present, looked up once for many of them.
+struct Presence {
+    private let session: Session?
+    private let numbers: [VolumeID: UInt64]
+
+    init(_ session: Session?) {
+        self.session = session
+        numbers = session?.flash?.numbersByTarget ?? [:]
+    }
+
+    /// True where a relationship of the session into that target presents just that.
+    func holds(_ presented: Presented, on target: VolumeID) -> Bool {
+        guard session?.flash != nil else {
+            return session?.presents(presented, on: target) == true
+        }
+        switch presented {
+        case .backup: return false
+        case .instant(let number): return numbers[target] == number
         }
     }
 }

@@ -60,7 +60,7 @@ extension Lane {
     func attempt(_ step: Step) async -> StorageFailure? {
         guard let effect = step.effect else { return nil }
         do {
-            try await services.storage.perform(effect, at: services.clock.now())
+            try await services.storage.perform(effect, at: effect.time ?? services.clock.now())
             return nil
         } catch {
             if let undo = step.undo { await tryUndo(undo) }
@@ -80,7 +80,8 @@ extension Lane {
     }
 
     private func fail(_ intent: Intent, _ failure: StorageFailure, _ next: Session?) async -> Bool {
-        await commit(
+        let next = await observed(next, after: intent.plan)
+        return await commit(
             next,
             Telling(
                 cause: Cause(id: intent.id, reply: intent.reply),
@@ -88,7 +89,29 @@ extension Lane {
                 request: intent.request, intent: .clear))
     }
 
+    /// What relationships are once they were changed is the storage's to say: how much is to be copied, what
+    /// has ended already, and what of a plan that failed was done all the same.
+    private func observed(_ next: Session?, after plan: Plan) async -> Session? {
+        guard let session = next, session.flash != nil, plan.changesRelationships else {
+            return next
+        }
+        do {
+            var facts = Facts(now: services.clock.now())
+            facts.storage = try await services.storage.report(
+                on: session.copySets.flatMap(\.volumes))
+            return CopyRules.repairs(of: session, facts: facts).reduce(next) { session, step in
+                CopyRules.apply(step.change, to: session, named: name)
+            }
+        } catch {
+            services.log.warning(
+                "the storage could not be asked what came of a plan; RefreshStates asks again",
+                metadata: ["session": "\(name)", "error": "\(error.message)"])
+            return next
+        }
+    }
+
     private func complete(_ intent: Intent, _ next: Session?) async -> Bool {
+        let next = await observed(next, after: intent.plan)
         let result: CommandResult
         do {
             result = try await self.result(of: intent.plan, next)
@@ -196,6 +219,31 @@ extension Lane {
                 guard next != session, await commit(next, Telling(cause: cause)) else { return }
             }
         }
+    }
+}
+
+extension Plan {
+    /// It changes relationships of a FlashCopy session and leaves some.
+    fileprivate var changesRelationships: Bool {
+        steps.contains { step in
+            switch step.effect {
+            case .changeRelationships, .revertRelationships, .commitRelationships,
+                .withdrawRelationships:
+                true
+            case .takePoints, .verifyPoints, .dropPoints, .establish, .startBackgroundCopy,
+                .withdraw, .createVolumes, .deleteVolumes, .expandVolumes,
+                .setSafeguardedCapacity, nil:
+                false
+            }
+        }
+    }
+}
+
+extension Effect {
+    /// The instant that it names itself; nil where it is labelled with the time at which it is done.
+    fileprivate var time: Timestamp? {
+        guard case .changeRelationships(let instant) = self else { return nil }
+        return Timestamp(milliseconds: Int64(instant.number))
     }
 }
 

@@ -17,6 +17,8 @@ enum LaneMessage: Sendable {
     case reconcile
     /// Old outcomes were forgotten: so may be what is known of their commands.
     case outcomesPurged
+    /// Do what is owed and could not be done.
+    case owed
 }
 
 /// A delivery that was read and has come to its lane.

@@ -71,6 +71,7 @@ public final class Worker: Sendable {
             outer.addTask { await self.services.relay.run() }
             outer.addTask { await self.spreadFacts() }
             outer.addTask { await self.forgetOldOutcomes() }
+            outer.addTask { await self.remindOwed() }
             await withDiscardingTaskGroup { lanes in
                 lanes.addTask {
                     ready()
@@ -155,6 +156,14 @@ public final class Worker: Sendable {
             [volume.storage]
         case .storageTrouble(let system, _, _):
             [system]
+        }
+    }
+
+    /// What sessions owe and the storage could not do is tried again every minute.
+    private func remindOwed() async {
+        while !Task.isCancelled {
+            await services.clock.sleep(milliseconds: 60_000)
+            if !Task.isCancelled { directory.postToAll(.owed) }
         }
     }
 

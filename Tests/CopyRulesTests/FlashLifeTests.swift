@@ -86,6 +86,92 @@ struct FlashLifeTests {
         #expect(codes == [.sessionTypeMismatch])
     }
 
+    @Test("a session that was cut off between its last withdrawal and its end owes the end")
+    func cutOff() {
+        var world = FlashWorld(["0100": "0300"])
+        world.run(.flash)
+        world.run(Self.endWhenCopied)
+        world.apply(.flash(.withdrawn([World.volume("0100")])))
+        #expect(world.session.state == .terminating)
+        world.payOwed()
+        #expect(world.session.state == .defined)
+    }
+
+    @Test("while a session waits for its copies, one that stopped can be started again")
+    func restartWhileWaiting() {
+        var world = FlashWorld(["0100": "0300"])
+        world.run(.flash)
+        world.run(Self.endWhenCopied)
+        world.apply(.copyFailed(target: World.volume("0300"), reason: "no space"))
+        #expect(CommandTable.availableCommands(world.session).contains(.initiateBackgroundCopy))
+        world.run(.initiateBackgroundCopy)
+        #expect(!world.session.hasError && world.session.state == .terminating)
+    }
+
+    @Test("Terminate leaves alone what others have flashed on the same pair since")
+    func othersFlash() {
+        var world = FlashWorld(["0100": "0300"]) { $0.persistent = true }
+        world.run(.flash)
+        world["0300"].inbound?.attributes.number += 5
+        world.run(Self.end)
+        #expect(world["0300"].inbound != nil && world.session.state == .defined)
+    }
+
+    @Test("a reverse restore that has stopped for good does not keep a session from its end")
+    func stoppedRestore() {
+        var world = FlashWorld(["0100": "0300"]) { $0.incremental = true }
+        world.run(.flash)
+        world.copy(to: "0300")
+        world.run(.reverseRestore(fast: false, allowCascade: false))
+        world["0100"].inbound?.tracksRemaining = 4
+        world.copy(to: "0100", remaining: 4)
+        #expect(world.codes(Self.end) == [.copyIncomplete])
+        world.apply(.copyFailed(target: World.volume("0100"), reason: "no space"))
+        #expect(world.codes(Self.end) == [])
+    }
+
+    @Test("a target that was copied and given to another relationship since is lost")
+    func takenTarget() {
+        var world = FlashWorld(["0100": "0300"])
+        world.run(.flash)
+        world.copy(to: "0300")
+        world.add(World.volume("0900"))
+        world.relate("0900", "0300", number: 1)
+        world["0300"].completed = nil
+        world.run(.refreshStates)
+        #expect(world.session.flash?.pairs[0].pair.state == .lost)
+        #expect(world.session.status == .severe)
+    }
+
+    @Test(
+        "what the session does not know of a relationship, a Flash or a reverse restore takes over")
+    func unknownRelationship() {
+        var options = FlashOptions()
+        options.incremental = true
+        options.revertible = true
+        var world = FlashWorld(["0100": "0300", "0101": "0301"]) { $0 = options }
+        world.relate("0100", "0300", number: 3, remaining: 0) {
+            $0.attributes.incremental = true
+            $0.attributes.tracksOutOfSync = 2
+        }
+        world.relate("0101", "0301", number: 3, remaining: 0) {
+            $0.attributes.incremental = true
+            $0.attributes.tracksOutOfSync = 0
+        }
+        var reversed = world
+        world.run(.flash)
+        #expect(world.session.flash?.pairs.map(\.isRevertible) == [true, true])
+        #expect(world.session.flash?.pairs.map(\.former?.number) == [3, 3])
+        reversed.run(.discover)
+        reversed.run(.removeCopySets([World.volume("0100")], keepOnStorage: true))
+        reversed.run(
+            .addCopySets([CopySet(h1: World.volume("0100"), t1: World.volume("0300"))]))
+        #expect(reversed.session.flash?.pairs.count == 1)
+        reversed.run(.reverseRestore(fast: false, allowCascade: false))
+        #expect(reversed.session.flash?.pairs.map(\.isReversed) == [true, true])
+        #expect(reversed.session.flash?.isConsistencyVerified == true)
+    }
+
     // MARK: Background copies
 
     @Test("InitiateBackgroundCopy copies what nothing copies yet, once")
@@ -173,6 +259,7 @@ struct FlashLifeTests {
         world.run(.refreshStates)
         #expect(world.session.status == .unknown && world.session.flash == before.flash)
         #expect(world.codes(.flash) == [.unknownVolume])
+        #expect(world.codes(Self.end) == [.unknownVolume])
         world["0300"] = volume
         world.run(.refreshStates)
         #expect(world.session == before)

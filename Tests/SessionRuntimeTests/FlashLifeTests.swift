@@ -121,6 +121,52 @@ struct FlashLifeTests {
         #expect(back["pairs"]?[0]?["copySet"]?.text == "box1:0100")
     }
 
+    @Test(
+        "after a Revert the session says what the storage says: tracks to go, and no end before it")
+    func revert() async throws {
+        let world = try await flashed(#"{"incremental":true,"revertible":true}"#)
+        world.storage.copy(to: target)
+        try await world.run(until: { world.count("copy.progress") == 1 })
+        world.storage.write(to: VolumeID("box1:0100")!, tracks: 3..<5)
+        send(world, "f2", "Flash")
+        try await world.run()
+        world.storage.copy(to: target)
+        try await world.run(until: { world.count("copy.progress") >= 2 })
+        let told = world.count("copy.progress")
+        send(world, "r", "Revert")
+        try await world.run()
+        let reverting = try await document(world, "d")
+        #expect(reverting["pairs"]?[0]?["tracksRemaining"]?.integer == 2)
+        #expect(reverting["copying"]?.bool == true)
+        #expect(world.count("copy.progress") == told)
+    }
+
+    @Test("a session that waits for its copies ends once, whenever its worker dies")
+    func deathsWhileWaiting() async throws {
+        var operation = 0
+        var deaths = 0
+        while true {
+            operation += 1
+            var died = false
+            for fault in Fault.allCases {
+                let world = try await flashed(#"{"persistent":true}"#)
+                send(world, "t", "Terminate", #"{"whenCopied":true}"#)
+                try await world.run()
+                world.storage.copy(to: target)
+                let plan = FaultPlan(fault, at: operation)
+                try? await world.run(plan, until: { world.count("copy.progress") > 0 })
+                if plan.isDead { died = true }
+                let place = "\(fault) at operation \(operation)"
+                #expect(try await document(world, "d")["state"]?.text == "Defined", "\(place)")
+                try expectGapless(world)
+            }
+            deaths += died ? 1 : 0
+            if !died { break }
+        }
+        print("deaths while waiting: \(deaths) operations, before and after each")
+        #expect(deaths > 2)
+    }
+
     @Test("relationships made over the storage commands are discovered")
     func discover() async throws {
         let world = Harness()
