@@ -10,6 +10,8 @@ import TrackStore
 /// simulated: the engine syncs directories itself, and LMDB its own file.
 final class SimulatedDisk: Sendable {
     struct Write {
+        /// Its place among all writes.
+        var number: Int
         var path: String
         var offset: Int
         var old: [UInt8]
@@ -19,6 +21,7 @@ final class SimulatedDisk: Sendable {
     /// By inode: the writes that no sync has covered, in order.
     private let unsynced = Mutex<[UInt64: [Write]]>([:])
     private let syncs = Atomic<Int>(0)
+    private let writes = Atomic<Int>(0)
 
     /// One for each thread of a store.
     func io() -> any BlockIO { SimulatedIO(self) }
@@ -40,15 +43,18 @@ final class SimulatedDisk: Sendable {
             let old = Self.read(path, offset, length)
             body()
             unsynced[Self.inode(file), default: []].append(
-                Write(path: path, offset: offset, old: old, new: new))
+                Write(
+                    number: writes.add(1, ordering: .relaxed).newValue, path: path, offset: offset,
+                    old: old, new: new))
         }
     }
 
     fileprivate func sync(_ file: Int32, _ body: () -> Int32) -> Int32 {
         let inode = Self.inode(file)
-        let covered = unsynced.withLock { $0[inode]?.count ?? 0 }
+        // Several may sync a file at once.
+        let last = unsynced.withLock { $0[inode]?.last?.number ?? 0 }
         let failure = body()
-        if failure == 0 { unsynced.withLock { $0[inode]?.removeFirst(covered) } }
+        if failure == 0 { unsynced.withLock { $0[inode]?.removeAll { $0.number <= last } } }
         syncs.add(1, ordering: .relaxed)
         return failure
     }
