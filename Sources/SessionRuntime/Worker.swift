@@ -142,7 +142,9 @@ public final class Worker: Sendable {
     /// the points, or the storage system's own.
     private func spreadFacts() async {
         while let fact = await services.storage.nextFact() {
-            for name in concerned(by: fact) { directory.lane(name).mailbox.post(.fact(fact)) }
+            for name in concerned(by: fact).sorted() {
+                directory.lane(name).mailbox.post(.fact(fact))
+            }
         }
     }
 
@@ -233,13 +235,17 @@ final class Directory: Sendable {
 
     /// Hands every lane a message.
     func postToAll(_ message: LaneMessage) {
-        for lane in lanes.withLock({ Array($0.values) }) { lane.mailbox.post(message) }
+        for lane in inOrder { lane.mailbox.post(message) }
     }
 
     /// Ends every lane after what is in its mailbox.
     func close() {
         made.finish()
-        for lane in lanes.withLock({ Array($0.values) }) { lane.mailbox.close() }
+        for lane in inOrder { lane.mailbox.close() }
+    }
+
+    private var inOrder: [Lane] {
+        lanes.withLock { lanes in lanes.sorted { $0.key < $1.key }.map(\.value) }
     }
 }
 
