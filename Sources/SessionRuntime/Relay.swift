@@ -96,10 +96,11 @@ final class Relay: Sendable {
             run.number += 1
         }
 
-        /// True where a row is to be published in this pass.
+        /// True where a row is to be published in this pass. One behind a message that came back in it is
+        /// not: by now there may be a queue that takes it, and it would overtake that message.
         mutating func wants(_ row: OutboxRecord) -> Bool {
-            guard !ahead.contains(row.position) else { return false }
             let key = row.message.orderingKey
+            guard !ahead.contains(row.position), !stalled.contains(key) else { return false }
             return !returned.contains(key) || tried.insert(key).inserted
         }
 

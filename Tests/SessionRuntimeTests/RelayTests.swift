@@ -109,6 +109,57 @@ struct RelayTests {
         #expect(left.count == 3600 && left.allSatisfy { $0.message.routingKey.hasPrefix("stuck.") })
     }
 
+    /// Returns everything of the first six calls; then a queue has been bound that takes all.
+    private final class MendedPublisher: MessagePublisher {
+        private let state = Mutex<(calls: Int, arrived: [String])>((0, []))
+
+        var arrived: [String] { state.withLock { $0.arrived } }
+
+        func publish(
+            _ messages: [OutgoingMessage], in run: PublishRun?
+        ) async -> [PublishVerdict] {
+            state.withLock { state in
+                guard !messages.isEmpty else { return [] }
+                state.calls += 1
+                guard state.calls > 6 else {
+                    return messages.map { _ in .returned(code: 312, text: "NO_ROUTE") }
+                }
+                state.arrived += messages.map(\.routingKey)
+                return messages.map { _ in .confirmed }
+            }
+        }
+
+        func close() async {}
+    }
+
+    @Test("a message that came back is not overtaken when a queue is bound meanwhile")
+    func mended() async throws {
+        let store = MemoryStore()
+        let rows = 2000
+        for number in 1...rows {
+            var unit = UnitOfWork(
+                subject: SubjectName("payroll")!, expectedSequence: UInt64(number - 1),
+                lastSequence: UInt64(number))
+            unit.outbox = [
+                OutboxMessage(
+                    exchange: "events", routingKey: "payroll.\(number)", messageID: nil,
+                    correlationID: nil, contentType: "application/json", traceparent: nil, body: [])
+            ]
+            try await store.commit(unit)
+        }
+        let publisher = MendedPublisher()
+        let relay = Relay(
+            store: store, publisher: publisher,
+            clock: VirtualClock(Timestamp(rfc3339: "2026-11-21T02:00:00Z")!), meters: Meters(),
+            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        await withTaskGroup { group in
+            group.addTask { await relay.run() }
+            while publisher.arrived.count < rows { await Task.yield() }
+            relay.finish()
+        }
+        #expect(publisher.arrived == (1...rows).map { "payroll.\($0)" })
+    }
+
     @Test("what follows a lost message waits for it, even on a connection that works")
     func order() async throws {
         let store = MemoryStore()
