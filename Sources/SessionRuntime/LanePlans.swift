@@ -163,6 +163,7 @@ extension Lane {
     /// Rolls a kept plan forward. A backup or a Flash whose instant was never taken is not taken now
     /// under an old time: the plan is dropped, and its command, which was not acknowledged, comes again.
     func resume(_ record: IntentRecord) async {
+        defer { services.registry.endDeletion(Self.deletions(record)) }
         do {
             let intent = try Archive.decode(Intent.self, record.bytes)
             if try await isInstantNeverTaken(intent) {
@@ -175,6 +176,21 @@ extension Lane {
             services.halt("A plan of \(name) could not be rolled forward: \(failure.message)")
         } catch {
             services.halt("A plan of \(name) could not be read: \(error)")
+        }
+    }
+
+    /// Says, before the first command is taken, what a kept plan is about to delete: no session may take
+    /// these volumes while the plan waits for its turn. It was decided when nobody had them.
+    nonisolated func announce(_ record: IntentRecord) {
+        services.registry.beginDeletion(Self.deletions(record))
+    }
+
+    /// The volumes that a kept plan deletes; none where it cannot be read, for which `resume` halts.
+    private static func deletions(_ record: IntentRecord) -> Set<VolumeID> {
+        guard let intent = try? Archive.decode(Intent.self, record.bytes) else { return [] }
+        return intent.plan.steps.reduce(into: []) { volumes, step in
+            guard case .deleteVolumes(let system, let ids)? = step.effect else { return }
+            volumes.formUnion(ids.map { VolumeID(storage: system, local: $0) })
         }
     }
 

@@ -109,7 +109,9 @@ public final class Worker: Sendable {
                 guard await lane.load() else { break }
             }
             for intent in try await services.store.openIntents() {
-                directory.lane(intent.subject).mailbox.post(.resume(intent))
+                let lane = directory.lane(intent.subject)
+                lane.announce(intent)
+                lane.mailbox.post(.resume(intent))
             }
         } catch {
             throw WorkerFailure(reason: "The store could not be read: \(error.message)")
