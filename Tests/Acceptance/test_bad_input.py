@@ -193,7 +193,7 @@ UNFIT = [
      f"{P}/copySets/0/H1"),
     ("a role that the type has not",
      command("AddCopySets", lambda: {"copySets": [{"H1": SITE["free"], "T1": "box1:0001"}]}),
-     MALFORMED, f"{P}/copySets/0/T1"),
+     "session-type-mismatch", f"{P}/copySets/0/T1"),
     ("a volume without its storage system",
      command("AddCopySets", {"copySets": [{"H1": "0100"}]}), MALFORMED, f"{P}/copySets/0/H1"),
     ("a volume with a path in it",
