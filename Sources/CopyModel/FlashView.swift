@@ -17,15 +17,6 @@ extension FlashServices {
         return pairs.contains { $0.pair.state == .invalid } ? .warning : .normal
     }
 
-    /// True where the relationship into that target presents just that.
-    func presents(_ presented: Presented, on target: VolumeID) -> Bool {
-        switch presented {
-        case .backup: false
-        case .instant(let number):
-            pairs.contains { $0.pair.target == target && $0.number == number && $0.stage != .ended }
-        }
-    }
-
     /// The instants that targets present, by number: what facts of relationships are held to.
     public var numbersByTarget: [VolumeID: UInt64] {
         Dictionary(
@@ -53,17 +44,9 @@ extension FlashServices {
 extension RolePairView {
     /// Sums the pairs of a FlashCopy session that `isCounted` takes.
     init(flash services: FlashServices, counting isCounted: (FlashPair) -> Bool = { _ in true }) {
-        let counted = services.pairs.filter(isCounted)
-        rolePair = .h1t1
-        pairs = counted.count
-        recoverablePairs = counted.count(where: \.isRecoverable)
-        copyingPairs = counted.count(where: \.isCopying)
-        recoverable = recoverablePairs == counted.count
-        copying = copyingPairs > 0
-        tracksRemaining = counted.reduce(0) { $0 + $1.pair.tracksRemaining }
-        let all = counted.reduce(0) { $0 + $1.pair.tracks }
-        percent = Percent.of(done: all - min(all, tracksRemaining), all: all)
-        recoveryTime = services.flashTime
+        self.init(
+            .h1t1, at: services.flashTime,
+            services.pairs.filter(isCounted).lazy.map { ($0.pair, $0.isRecoverable, $0.isCopying) })
     }
 }
 

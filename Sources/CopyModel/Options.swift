@@ -165,23 +165,17 @@ public struct OptionChanges: Hashable, Sendable, Codable {
     /// The names of the options that are changed and that sessions of the type do not have, in order of
     /// name.
     public func strange(to type: SessionType) -> [String] {
-        let ofBackups = [
+        let own = Self.names(of: type)
+        let all = [
+            ("copyRateMiBps", copyRateMiBps != nil),
             ("expireBackupOnAutoRoll", expireBackupOnAutoRoll != nil),
+            ("incremental", incremental != nil), ("incrementalScope", incrementalScope != nil),
+            ("inhibitTargetWrites", inhibitTargetWrites != nil),
             ("minimumMinutesBetweenBackups", minimumMinutesBetweenBackups != nil),
-            ("retentionMinutes", retentionMinutes != nil),
+            ("noCopy", noCopy != nil), ("persistent", persistent != nil),
+            ("retentionMinutes", retentionMinutes != nil), ("revertible", revertible != nil),
         ]
-        let ofFlashes = [
-            ("copyRateMiBps", copyRateMiBps != nil), ("incremental", incremental != nil),
-            ("incrementalScope", incrementalScope != nil),
-            ("inhibitTargetWrites", inhibitTargetWrites != nil), ("noCopy", noCopy != nil),
-            ("persistent", persistent != nil), ("revertible", revertible != nil),
-        ]
-        let others =
-            switch type {
-            case .safeguardedCopy: ofFlashes
-            case .flashCopy: ofBackups
-            }
-        return others.filter(\.1).map(\.0)
+        return all.filter { $0.1 && !own.contains($0.0) }.map(\.0)
     }
 
     /// The names of the options that sessions of a type have, in order.

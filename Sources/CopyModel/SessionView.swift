@@ -25,14 +25,6 @@ extension Session {
         }
     }
 
-    /// True where a relationship of the session into that target presents just that.
-    public func presents(_ presented: Presented, on target: VolumeID) -> Bool {
-        switch services {
-        case .safeguarded(let services): services.presents(presented)
-        case .flash(let services): services.presents(presented, on: target)
-        }
-    }
-
     /// How well the session stands; `Unknown` where the storage does not answer for a volume: what is on it
     /// may all be there, or not.
     public var status: SessionStatus {
@@ -114,7 +106,7 @@ extension SafeguardedServices {
     }
 
     /// True where the recovery's targets present that.
-    func presents(_ presented: Presented) -> Bool {
+    public func presents(_ presented: Presented) -> Bool {
         guard let recovery, let tag = presented.tag else { return false }
         return (backup(recovery.backup)?.tag ?? tag) == tag
     }
@@ -181,18 +173,36 @@ public struct RolePairView: Hashable, Sendable {
     /// The instant that the targets present; nil where they were found and not flashed.
     public var recoveryTime: Timestamp?
 
+    /// Sums pairs: of each, how far it is, whether its target can be used, and whether it is copying.
+    init(
+        _ rolePair: RolePair, at time: Timestamp?,
+        _ counted: some Sequence<(pair: Pair, recoverable: Bool, copying: Bool)>
+    ) {
+        self.rolePair = rolePair
+        recoveryTime = time
+        (pairs, recoverablePairs, copyingPairs, tracksRemaining) = (0, 0, 0, 0)
+        var tracks: UInt64 = 0
+        for (pair, isRecoverable, isCopying) in counted {
+            pairs += 1
+            recoverablePairs += isRecoverable ? 1 : 0
+            copyingPairs += isCopying ? 1 : 0
+            tracksRemaining += pair.tracksRemaining
+            tracks += pair.tracks
+        }
+        recoverable = recoverablePairs == pairs
+        copying = copyingPairs > 0
+        percent = Percent.of(done: tracks - min(tracks, tracksRemaining), all: tracks)
+    }
+
     /// Sums a recovery.
     public init(recovery: Recovery) {
-        let usable = recovery.pairs.filter { $0.state == .targetAvailable }
-        rolePair = .h1r1
-        pairs = recovery.pairs.count
-        recoverablePairs = usable.count
-        copyingPairs = recovery.backgroundCopy ? usable.count(where: \.hasTracksToCopy) : 0
-        recoverable = usable.count == recovery.pairs.count
-        copying = copyingPairs > 0
-        tracksRemaining = recovery.pairs.reduce(0) { $0 + $1.tracksRemaining }
-        let all = recovery.pairs.reduce(0) { $0 + $1.tracks }
-        percent = Percent.of(done: all - min(all, tracksRemaining), all: all)
-        recoveryTime = recovery.backup.time
+        self.init(
+            .h1r1, at: recovery.backup.time,
+            recovery.pairs.lazy.map { pair in
+                (
+                    pair, pair.state == .targetAvailable,
+                    recovery.backgroundCopy && pair.hasTracksToCopy
+                )
+            })
     }
 }

@@ -3,6 +3,10 @@ import CopyModel
 // Discover and Refresh States of FlashCopy sessions: what the storage has is so.
 // Source: Copy Services Manager 6.2.9, "Assimilate FlashCopy pairs".
 
+/// What the storage has of a FlashCopy session: its pairs, the volumes that it does not answer for, and the
+/// H1 volumes of the copy sets that it has no relationship for.
+typealias ObservedPairs = (pairs: [FlashPair], unseen: [VolumeID], missing: [VolumeID])
+
 extension CopyRules {
     /// Relationships that the storage has for defined pairs become the session's: usable, without a flash
     /// time, and without a word on whether they fit each other. Pairs that it has none for stay as they are.
@@ -35,7 +39,7 @@ extension CopyRules {
         let observed = observe(session, services, facts.storage, adopting: false)
         return ladder.decide(
             Plan(
-                steps: repairs(of: session, services, facts),
+                steps: repairs(of: session, services, to: observed),
                 result: .refreshed(
                     changes: unseenDifferences(from: session.unseen, to: observed.unseen)
                         + differences(from: services.pairs, to: observed.pairs))))
@@ -45,7 +49,15 @@ extension CopyRules {
     static func repairs(
         of session: Session, _ services: FlashServices, _ facts: Facts
     ) -> [Step] {
-        let observed = observe(session, services, facts.storage, adopting: false)
+        repairs(
+            of: session, services,
+            to: observe(session, services, facts.storage, adopting: false))
+    }
+
+    /// The same, where that has been looked at.
+    static func repairs(
+        of session: Session, _ services: FlashServices, to observed: ObservedPairs
+    ) -> [Step] {
         guard observed.pairs != services.pairs || observed.unseen != session.unseen else {
             return []
         }
@@ -57,13 +69,11 @@ extension CopyRules {
 
     /// What the storage has of the session's pairs; with `adopting`, of copy sets that had none as well.
     ///
-    /// Where a volume is not there nothing is known, and what was known stays. `missing`: the H1 volumes of
-    /// the copy sets that the storage has no relationship for.
+    /// Where a volume is not there nothing is known, and what was known stays.
     static func observe(
         _ session: Session, _ services: FlashServices, _ report: StorageReport, adopting: Bool
-    ) -> (pairs: [FlashPair], unseen: [VolumeID], missing: [VolumeID]) {
-        let known = Dictionary(
-            services.pairs.map { ($0.h1, $0) }, uniquingKeysWith: { first, _ in first })
+    ) -> ObservedPairs {
+        let known = services.pairsByHost
         var pairs: [FlashPair] = []
         var missing: [VolumeID] = []
         for set in session.copySets {
@@ -73,9 +83,7 @@ extension CopyRules {
             guard old != nil || adopting else { continue }
             if let pair = observed(standing, old) { pairs.append(pair) }
         }
-        let unseen = session.copySets.flatMap(\.volumes).filter { report.volumes[$0] == nil }
-            .sorted()
-        return (pairs, unseen, missing)
+        return (pairs, unseen(of: session, in: report), missing)
     }
 
     private static func observed(_ standing: FlashStanding, _ old: FlashPair?) -> FlashPair? {

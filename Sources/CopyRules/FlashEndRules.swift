@@ -8,8 +8,7 @@ extension CopyRules {
         _ session: Session, _ services: FlashServices, _ facts: Facts, _ ladder: Ladder
     ) -> Decision {
         var ladder = ladder
-        let known = Dictionary(
-            services.pairs.map { ($0.h1, $0) }, uniquingKeysWith: { first, _ in first })
+        let known = services.pairsByHost
         let standings = held(session, services, facts.storage)
         for standing in standings { ladder.add(standing.missing(session, facts.storage)) }
         let related = standings.filter { $0.relationship != nil }
@@ -86,9 +85,10 @@ extension CopyRules {
             ladder.add(withdrawalReasons(standing, session, stopped))
             if whenCopied { ladder.add(neverCopied(standing, session)) }
         }
-        var steps = repairs(of: session, services, facts)
+        let observed = observe(session, services, facts.storage, adopting: false)
+        var steps = repairs(of: session, services, to: observed)
         var after = services
-        after.pairs = observe(session, services, facts.storage, adopting: false).pairs
+        after.pairs = observed.pairs
         steps.append(Step(effect: nil, change: .terminating))
         let remaining = after.tracksToWaitFor
         if whenCopied, remaining > 0 {
@@ -115,9 +115,8 @@ extension CopyRules {
 
     /// The pairs as the storage has them now, without those that others have flashed since.
     static func own(_ pairs: [FlashPair], _ services: FlashServices) -> [FlashPair] {
-        let known = Dictionary(
-            services.pairs.map { ($0.h1, $0.number) }, uniquingKeysWith: { first, _ in first })
-        return pairs.filter { known[$0.h1] == $0.number }
+        let known = services.pairsByHost
+        return pairs.filter { known[$0.h1]?.number == $0.number }
     }
 
     /// The steps that end the pairs' relationships: what the session knows of, and nothing that others have
@@ -163,14 +162,19 @@ extension CopyRules {
     static func held(
         _ session: Session, _ services: FlashServices, _ report: StorageReport
     ) -> [FlashStanding] {
-        let known = Set(services.pairs.map(\.h1))
-        return session.copySets.filter { known.contains($0.h1) }.map {
+        let known = services.pairsByHost
+        return session.copySets.filter { known[$0.h1] != nil }.map {
             FlashStanding($0, report)
         }
     }
 }
 
 extension FlashServices {
+    /// The pairs by the H1 volumes that name their copy sets.
+    var pairsByHost: [VolumeID: FlashPair] {
+        Dictionary(pairs.map { ($0.h1, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
     /// The copy sets whose copy cannot go on by itself.
     var stopped: Set<VolumeID> { Set(pairs.filter(\.pair.isStopped).map(\.h1)) }
 

@@ -120,8 +120,7 @@ extension CopyRules {
         let terms = services.options.terms
         let revertible = services.options.revertible
         let number = nextNumber(services.lastNumber, standings, facts.now)
-        let known = Dictionary(
-            services.pairs.map { ($0.h1, $0) }, uniquingKeysWith: { first, _ in first })
+        let known = services.pairsByHost
         var changes: [RelationshipChange] = []
         var flashed: [FlashedPair] = []
         var renewed: [FlashStanding] = []

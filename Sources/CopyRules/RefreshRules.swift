@@ -46,6 +46,11 @@ extension CopyRules {
         return steps
     }
 
+    /// The volumes of a session that the storage does not answer for, in order.
+    static func unseen(of session: Session, in report: StorageReport) -> [VolumeID] {
+        session.copySets.flatMap(\.volumes).filter { report.volumes[$0] == nil }.sorted()
+    }
+
     /// What the storage has of this session: its backups and its recovery, and the volumes that it
     /// does not answer for.
     ///
@@ -56,8 +61,7 @@ extension CopyRules {
         _ session: Session, _ facts: Facts
     ) -> (backups: [Backup], recovery: Recovery?, unseen: [VolumeID]) {
         let report = facts.storage
-        let unseen = session.copySets.flatMap(\.volumes)
-            .filter { report.volumes[$0] == nil }.sorted()
+        let unseen = unseen(of: session, in: report)
         var holders: [PointTag: [VolumeID]] = [:]
         for h1 in session.copySets.map(\.h1) {
             for point in report.volumes[h1]?.points ?? []

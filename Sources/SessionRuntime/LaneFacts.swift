@@ -102,23 +102,25 @@ extension Lane {
 }
 
 /// What a session's targets present, looked up once for many of them.
-struct Presence {
-    private let session: Session?
-    private let numbers: [VolumeID: UInt64]
+enum Presence {
+    case nothing
+    case recovery(SafeguardedServices)
+    case instants([VolumeID: UInt64])
 
     init(_ session: Session?) {
-        self.session = session
-        numbers = session?.flash?.numbersByTarget ?? [:]
+        switch session?.services {
+        case nil: self = .nothing
+        case .safeguarded(let services): self = .recovery(services)
+        case .flash(let services): self = .instants(services.numbersByTarget)
+        }
     }
 
     /// True where a relationship of the session into that target presents just that.
     func holds(_ presented: Presented, on target: VolumeID) -> Bool {
-        guard session?.flash != nil else {
-            return session?.presents(presented, on: target) == true
-        }
-        switch presented {
-        case .backup: return false
-        case .instant(let number): return numbers[target] == number
+        switch (self, presented) {
+        case (.recovery(let services), _): services.presents(presented)
+        case (.instants(let numbers), .instant(let number)): numbers[target] == number
+        case (.instants, .backup), (.nothing, _): false
         }
     }
 }
